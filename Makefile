@@ -1,0 +1,61 @@
+# `make conform` and `make test` are the two commands of the README; each makes the environment it needs.
+# `make check` is what CI runs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help conform test check format lint types coverage tests-editable tests-wheel bench clean
+
+help:
+	@echo "make conform   prove every installed engine and datatype, clause by clause"
+	@echo "make test      run the tests"
+	@echo "make check     what CI runs: format, lint, types, tests, tests on the built wheel"
+	@echo "make bench     measure speed as ratios to the raw drivers"
+
+$(VENV)/.users: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	@touch $@
+
+$(VENV)/.developers: $(VENV)/.users
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@
+
+conform: $(VENV)/.users
+	$(BIN)/dvidkit conform --all --profile $(or $(PROFILE),quick)
+
+test: tests-editable
+
+check: format lint types tests-editable tests-wheel
+
+format: $(VENV)/.developers
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.developers
+	$(BIN)/ruff check .
+
+types: $(VENV)/.developers
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+
+tests-editable: $(VENV)/.developers
+	$(BIN)/python -m pytest -n $(JOBS)
+
+# The same tests against the built wheel, from an empty directory, so that nothing is found by being beside it.
+tests-wheel: $(VENV)/.developers
+	rm -rf build/wheel && mkdir -p build/wheel/empty
+	$(BIN)/python -m build --quiet --wheel --outdir build/wheel .
+	$(BIN)/check-wheel-contents build/wheel/*.whl
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --upgrade pip
+	build/wheel/venv/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[all]" --group pyproject.toml:dev
+	cd build/wheel/empty && ../venv/bin/python -m pytest -n $(JOBS) -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(CURDIR)/tests
+
+bench: $(VENV)/.developers
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis reports

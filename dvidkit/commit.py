@@ -1,0 +1,239 @@
+"""The one way into a store: every write of every thread goes through here, one at a time, several in one batch.
+
+A thread that finds the way free writes at once. Threads that come while another writes queue up, and the next of them
+writes for all: one batch, one wait for the disk. Each write is prepared against the store and those ahead of it, so
+the outcome is as if they had come one after the other; if the common batch is refused, each is tried alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Final
+
+from dvidkit.access import Access
+from dvidkit.checksum import seal
+from dvidkit.contract import check_stored
+from dvidkit.engine import Limits
+from dvidkit.errors import ConflictError, LimitError, StoreError, shown
+from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE
+from dvidkit.ledger import Records
+from dvidkit.segment import Changes, Segment
+
+_TOMBSTONE: Final = b"\x4f"
+_MAX_GROUP: Final = 64
+
+_key_of: Final = itemgetter(0)
+_value_of: Final = itemgetter(1)
+
+
+@dataclass(slots=True)
+class Write:
+    """One atomic change, as a caller hands it in."""
+
+    segments: list[Segment]
+    durable: bool
+    expect: Mapping[bytes, bytes | None] | None = None
+    gate: threading.Semaphore | None = None
+    done: bool = False
+    error: Exception | None = None
+
+    def size(self) -> int:
+        """Number of changes."""
+        return sum(len(segment.changes) for segment in self.segments)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Writes made into one batch."""
+
+    changes: Changes = field(default_factory=list)
+    pending: dict[bytes, bytes | None] = field(default_factory=dict)
+    expect: dict[bytes, bytes | None] = field(default_factory=dict)
+    several: bool = False
+
+
+class Target:
+    """What a committer writes to; the store implements it."""
+
+    access: Access
+    limits: Limits
+
+    def apply(self, changes: Changes, *, durable: bool, expect: Mapping[bytes, bytes | None] | None) -> None:
+        """Write one batch, all or nothing."""
+        raise NotImplementedError
+
+
+class Committer:
+    """Serialises, groups and prepares writes; with each batch go the records that ``records`` keeps."""
+
+    def __init__(self, target: Target, records: Records, *, sealed: bool) -> None:
+        self._target = target
+        self._records = records
+        self._sealed = sealed
+        self._turn = threading.Lock()
+        self._queue: deque[Write] = deque()
+
+    def commit(self, write: Write) -> None:
+        """Write it, all or nothing, and return when that is done.
+
+        Raises:
+            LimitError, KeyContractError, ConflictError, StoreError: nothing of it was written.
+        """
+        if self._turn.acquire(blocking=False) or self._queue_up(write):
+            if write.done:
+                self._release()
+                self._hand_over()
+            else:
+                self._lead(write)
+        if write.error is not None:
+            raise write.error
+
+    def exclusively(self) -> threading.Lock:
+        """The lock that keeps every writer out; used to reopen and to close."""
+        return self._turn
+
+    def _queue_up(self, write: Write) -> bool:
+        """Wait until somebody has written this (false) or it is this thread's turn (true)."""
+        write.gate = threading.Semaphore(0)
+        self._queue.append(write)
+        if self._turn.acquire(blocking=False):
+            return True
+        write.gate.acquire()
+        return not write.done and self._turn.acquire()
+
+    # --- the thread whose turn it is ---------------------------------------------------------------------------------
+
+    def _lead(self, own: Write) -> None:
+        group = [own]
+        try:
+            while self._queue and len(group) < _MAX_GROUP:
+                other = self._queue.popleft()
+                if other is not own and not other.done:
+                    group.append(other)
+            self._run(group)
+        finally:
+            for write in group:
+                if not write.done:
+                    write.error = StoreError("the writing thread was interrupted; whether this was written is unknown")
+                    write.done = True
+            self._release()
+            for write in group:
+                if write.gate is not None:
+                    write.gate.release()
+            self._hand_over()
+
+    def _release(self) -> None:
+        """End the turn; what was written by others must not stand at the head of the queue and be woken in vain."""
+        while self._queue and self._queue[0].done:
+            self._queue.popleft()
+        self._turn.release()
+
+    def _hand_over(self) -> None:
+        """Wake the first that came too late for the group, to lead the next."""
+        try:
+            heir = self._queue[0]
+        except IndexError:
+            return
+        if heir.gate is not None:
+            heir.gate.release()
+
+    def _run(self, group: list[Write]) -> None:
+        if len(group) > 1 and self._fits(group):
+            error = self._attempt(group)
+            if error is None or isinstance(error, StoreError):
+                for write in group:
+                    write.error, write.done = error, True
+                return
+        for write in group:
+            write.error, write.done = self._attempt([write]), True
+
+    def _attempt(self, group: list[Write]) -> Exception | None:
+        try:
+            self._write(group)
+        except Exception as error:
+            self._records.forget()
+            return error
+        return None
+
+    def _fits(self, group: list[Write]) -> bool:
+        if any(segment.prefix is not None for write in group for segment in write.segments):
+            return False
+        return 4 * sum(write.size() for write in group) < self._target.limits.max_batch_ops
+
+    def _write(self, group: list[Write]) -> None:
+        plan = _Plan(several=len(group) > 1 or len(group[0].segments) > 1)
+        self._records.begin()
+        for write in group:
+            self._add(plan, write)
+        records = self._records.changes()
+        changes = plan.changes + records if records else plan.changes
+        check_limits(changes, self._target.limits)
+        self._target.apply(changes, durable=any(write.durable for write in group), expect=plan.expect or None)
+        self._records.written()
+
+    # --- preparing ---------------------------------------------------------------------------------------------------
+
+    def _add(self, plan: _Plan, write: Write) -> None:
+        for key, value in (write.expect or {}).items():
+            if key not in plan.pending:
+                plan.expect[key] = value
+            elif plan.pending[key] != value:
+                raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
+        for segment in write.segments:
+            self._add_segment(plan, segment)
+
+    def _add_segment(self, plan: _Plan, segment: Segment) -> None:
+        if segment.prefix is not None:
+            tkeys = (key[PREFIX_SIZE:-SUFFIX_SIZE] for key, value in segment.changes)
+            check_stored(self._target.access, segment.prefix, tkeys)
+        changes = self._with_tombstones(segment) if segment.versioned else segment.changes
+        crcs = segment.crcs if changes is segment.changes else None
+        if self._sealed or segment.deletes:
+            self._records.account(segment.slot, changes, crcs=crcs, pending=plan.pending)
+        plan.changes = plan.changes + changes if plan.changes else changes
+        if plan.several:
+            plan.pending.update(changes)
+
+    def _with_tombstones(self, segment: Segment) -> Changes:
+        """A put takes the tombstone of its version away, a delete sets it; neither touches another version."""
+        if not segment.deletes:
+            if segment.slot is not None and not self._records.tombstones(segment.slot):
+                return segment.changes
+            return [(key[:-1] + _TOMBSTONE, None) for key, _ in segment.changes] + segment.changes
+        changes: Changes = []
+        for key, value in segment.changes:
+            tombstone = key[:-1] + _TOMBSTONE
+            if value is None:
+                changes += ((key, None), (tombstone, seal(tombstone, b"") if self._sealed else b""))
+            else:
+                changes += ((tombstone, None), (key, value))
+        return changes
+
+
+def check_limits(changes: Changes, limits: Limits) -> None:
+    """Refuse a batch that the engine would not take.
+
+    Raises:
+        LimitError: which limit, what it is, and what was asked for.
+    """
+    if len(changes) > limits.max_batch_ops:
+        raise _limit("max_batch_ops", limits.max_batch_ops, len(changes))
+    longest = max(map(len, map(_key_of, changes)), default=0)
+    if longest > limits.max_key:
+        raise _limit("max_key", limits.max_key, longest)
+    sizes = list(map(len, filter(None, map(_value_of, changes))))
+    largest = max(sizes, default=0)
+    if largest > limits.max_value:
+        raise _limit("max_value", limits.max_value, largest)
+    if (largest + longest) * len(changes) > limits.max_batch_bytes:
+        total = sum(sizes) + sum(map(len, map(_key_of, changes)))
+        if total > limits.max_batch_bytes:
+            raise _limit("max_batch_bytes", limits.max_batch_bytes, total)
+
+
+def _limit(what: str, limit: int, got: int) -> LimitError:
+    return LimitError(f"{got} is over the engine's {what} of {limit}", what=what, limit=limit, got=got)

@@ -1,0 +1,213 @@
+"""Endpoint tables: what a datatype answers over HTTP, declared beside its Python methods, with no web framework.
+
+An endpoint is a method of a datatype that takes a ``Request`` and returns a ``Response``, decorated with its HTTP
+method, path and documentation. Routing, help texts and the OpenAPI document are generated from the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from dvidkit.errors import BadPayload, InvalidInputError, shown
+
+_ENDPOINTS: Final = "__dvidkit_endpoints__"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query argument of an endpoint.
+
+    Attributes:
+        name: as it stands in the URL.
+        summary: one line.
+        values: the values it can have, where they are few.
+    """
+
+    name: str
+    summary: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of a table.
+
+    Attributes:
+        method: ``GET``, ``HEAD``, ``POST``, ``DELETE``; ``GET`` answers ``HEAD`` too.
+        path: below the instance, parameters in braces: ``key/{key}``; ``{rest...}`` takes the remaining parts.
+        name: name of the datatype's method.
+        summary: first line of the method's docstring; ``description`` is all of it.
+        query: arguments beyond the path.
+        takes, returns: media types of the bodies, empty for none.
+        mutates: changes data, so a committed version refuses it.
+        heavy: may block or compute for long; run on a pool of bounded size.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    description: str
+    query: tuple[Query, ...] = ()
+    takes: str = ""
+    returns: str = ""
+    mutates: bool = False
+    heavy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as an endpoint sees it.
+
+    Attributes:
+        method: HTTP method in capitals.
+        path: values of the path's parameters, decoded.
+        query: query arguments; of a repeated one the last.
+        headers: names in lower case.
+        body: the whole body.
+        user, app: who asks, from DVID's ``u`` and ``app`` arguments or the authenticated user.
+    """
+
+    method: str
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    user: str = ""
+    app: str = ""
+
+    def flag(self, name: str) -> bool:
+        """Whether the query argument is the string ``true`` (or ``on``), as DVID reads booleans."""
+        return self.query.get(name, "").lower() in ("true", "on")
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """A query argument that is a whole number in plain ASCII digits.
+
+        Raises:
+            InvalidInputError: missing without a default, or not a number.
+        """
+        text = self.query.get(name)
+        if text is None and default is not None:
+            return default
+        return integer(text or "", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What an endpoint answers.
+
+    Attributes:
+        body: bytes, or an iterator of them for a streamed answer.
+        media_type: value of ``Content-Type``.
+        status: HTTP status; errors are raised, not returned.
+        headers: further headers.
+    """
+
+    body: bytes | Iterator[bytes] = b""
+    media_type: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = TypeVar("Handler", bound=Callable[..., Response])
+
+BINARY: Final = "application/octet-stream"
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+TAR: Final = "application/tar"
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    query: tuple[Query, ...] = (),
+    takes: str = "",
+    returns: str = "",
+    mutates: bool | None = None,
+    heavy: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Make a method of a datatype an endpoint. May be used several times on one method, for several rows.
+
+    Args:
+        method, path, query, takes, returns, heavy: see ``Endpoint``.
+        mutates: unless given, everything but ``GET`` and ``HEAD``.
+    """
+
+    def decorate(function: Handler) -> Handler:
+        text = (function.__doc__ or "").strip()
+        row = Endpoint(
+            method,
+            path,
+            function.__name__,
+            text.partition("\n")[0],
+            text,
+            query,
+            takes,
+            returns,
+            method not in ("GET", "HEAD") if mutates is None else mutates,
+            heavy,
+        )
+        setattr(function, _ENDPOINTS, (row, *getattr(function, _ENDPOINTS, ())))
+        return function
+
+    return decorate
+
+
+def table_of(datatype: type[Any]) -> tuple[Endpoint, ...]:
+    """The endpoints of a datatype class and its bases, in the order they are written; an override replaces its rows."""
+    rows: dict[str, tuple[Endpoint, ...]] = {}
+    for base in reversed(datatype.__mro__):
+        for name, function in vars(base).items():
+            if name in rows or getattr(function, _ENDPOINTS, None):
+                rows[name] = getattr(function, _ENDPOINTS, ())
+    return tuple(row for group in rows.values() for row in group)
+
+
+# --- parsing of what clients send ------------------------------------------------------------------------------------
+
+
+def integer(text: str, what: str) -> int:
+    """A whole number in plain ASCII digits with an optional sign; ``int()`` alone would take much more.
+
+    Raises:
+        InvalidInputError: anything else.
+    """
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 20:
+        raise InvalidInputError(f"{what} must be a whole number, not {shown(text)}", what=what)
+    return int(text)
+
+
+def triple(text: str, what: str) -> tuple[int, int, int]:
+    """``1_2_3`` as three numbers, x first, as DVID writes points and sizes in URLs.
+
+    Raises:
+        InvalidInputError: not three whole numbers.
+    """
+    parts = text.split("_")
+    if len(parts) != 3:
+        raise InvalidInputError(f"{what} must be three numbers like 64_64_64, not {shown(text)}", what=what)
+    x, y, z = (integer(part, what) for part in parts)
+    return x, y, z
+
+
+def json_body(request: Request, kind: Any) -> Any:
+    """The body as JSON of the given type.
+
+    Raises:
+        BadPayload: not JSON, or of another form.
+    """
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise BadPayload(f"the body does not fit: {error}") from None
+
+
+def to_json(value: Any) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(value), JSON)

@@ -1,0 +1,104 @@
+"""Data instances: a datatype with settings, under a name in a repo, with its values in a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dvidkit.context import DataContext, VersionedContext
+from dvidkit.errors import PluginLoadError, UnsupportedError
+from dvidkit.keys import InstanceID
+from dvidkit.locks import KeyedLocks
+from dvidkit.records import InstanceRecord
+from dvidkit.settings import Settings
+
+if TYPE_CHECKING:
+    from dvidkit.datatype import Datatype
+    from dvidkit.kernel import Kernel
+    from dvidkit.repo import Repo, Version
+    from dvidkit.store import Store
+
+
+class DataInstance:
+    """A data instance of a repo.
+
+    Attributes:
+        repo: whose it is.
+        record: what is stored about it.
+        datatype: its class.
+        settings: of the datatype's ``Settings``.
+        store: where its values are.
+        locks: held by mutations over what they read and write back.
+    """
+
+    def __init__(
+        self, repo: Repo, record: InstanceRecord, datatype: type[Datatype], settings: Settings, store: Store
+    ) -> None:
+        missing = datatype.requires - store.engine.capabilities.features
+        if missing:
+            raise UnsupportedError(
+                f"datatype {datatype.typename!r} needs {', '.join(sorted(missing))}, which engine "
+                f"{store.engine.name!r} does not declare",
+                capability=min(missing),
+            )
+        self.repo = repo
+        self.record = record
+        self.datatype = datatype
+        self.settings = settings
+        self.store = store
+        self.locks = KeyedLocks()
+
+    @classmethod
+    def load(cls, repo: Repo, record: InstanceRecord, kernel: Kernel) -> DataInstance:
+        """An instance from its stored record. Where its datatype is not installed, using it says so."""
+        from dvidkit.datatype import missing_datatype
+
+        datatype = kernel.plugins.datatypes.get(record.typename) or missing_datatype(record.typename)
+        settings = datatype.settings.parse(record.settings)
+        return cls(repo, record, datatype, settings, kernel.store_for(record))
+
+    @property
+    def name(self) -> str:
+        """Unique in the repo."""
+        return self.record.name
+
+    @property
+    def id(self) -> InstanceID:
+        """Number of the instance in its store's keys."""
+        return InstanceID(self.record.id)
+
+    @property
+    def uuid(self) -> str:
+        """Identity for ever, also when renamed."""
+        return self.record.uuid
+
+    @property
+    def versioned(self) -> bool:
+        """Whether its values belong to versions."""
+        return self.settings.versioned
+
+    def at(self, version: Version) -> Any:
+        """The instance as a version sees it: an object of its datatype."""
+        return self.datatype(self, version)
+
+    def context(self, version: Version) -> VersionedContext | DataContext:
+        """Where its values at this version are; those of an unversioned instance are the root's."""
+        classes = self.datatype.tkey_classes
+        if self.versioned:
+            return VersionedContext(self.id, version.id, self.repo.dag, classes)
+        return DataContext(self.id, self.repo.root.id, classes)
+
+    def usable(self) -> None:
+        """Raise what using an instance without its datatype raises.
+
+        Raises:
+            PluginLoadError: naming the datatype.
+        """
+        if getattr(self.datatype, "missing", False):
+            raise PluginLoadError(
+                f"data instance {self.name!r} needs datatype {self.record.typename!r}, which is not installed",
+                plugin=self.record.typename,
+                distribution="",
+            )
+
+    def __repr__(self) -> str:
+        return f"<DataInstance {self.name!r} [{self.record.typename}]>"

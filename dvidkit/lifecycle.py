@@ -1,0 +1,246 @@
+"""The life of an open store: opened, used, after a failed write reopened, closed; and dead in a forked child.
+
+Every read goes through ``access``. To change what reads do, ``access`` is replaced: a read costs nothing for the
+checks it does not make.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from dvidkit.access import Access
+from dvidkit.commit import Target
+from dvidkit.engine import ByteStore, Engine, Loss, StoreConfig
+from dvidkit.errors import (
+    ConflictError,
+    InvalidInputError,
+    ReadOnlyStore,
+    StoreBusy,
+    StoreClosed,
+    StoreError,
+    StoreForked,
+    StorePoisoned,
+    UnsupportedError,
+)
+from dvidkit.segment import Changes
+
+_HARMLESS: Final = (ConflictError, InvalidInputError, UnsupportedError, ReadOnlyStore, StoreBusy, StoreClosed)
+"""Refusals after which a store is as good as before."""
+
+_FIRST_WAIT: Final = 0.05
+_LONGEST_WAIT: Final = 5.0
+_ROOM_TO_REOPEN: Final = 16 << 20
+
+
+class Refusing(Access):
+    """Reads that all raise the same error."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], StoreError]) -> None:
+        self._make = make
+        self.seeks = False
+        self.last = None
+        self.get = self.get_many = self.scan = self.pages = self.last_before = self.first_from = self._refuse
+
+    def _refuse(self, *args: Any, **options: Any) -> NoReturn:
+        raise self._make()
+
+
+class Lifecycle(Target):
+    """One byte store, kept usable: the committer writes through ``apply``, readers read through ``access``.
+
+    Attributes:
+        engine, config: what was opened.
+        bytes: the engine's store; another object after a reopening.
+        changed: called with the new ``access`` whenever it is replaced.
+    """
+
+    def __init__(self, engine: Engine, config: StoreConfig) -> None:
+        self.engine = engine
+        self.config = config
+        self.limits = engine.limits
+        self.bytes: ByteStore = engine.open(config)
+        self.access: Access = Access(self.bytes, engine.capabilities.features)
+        self.changed: Callable[[Access], object] = _nothing
+        self._failure: Exception | None = None
+        self._wait = _FIRST_WAIT
+        self._retry_at = 0.0
+        self._closed = False
+        self._closing = threading.Lock()
+        os.register_at_fork(after_in_child=_InChild(self))
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def apply(self, changes: Changes, *, durable: bool, expect: Mapping[bytes, bytes | None] | None) -> None:
+        """Write one batch; after a failure, no more until the store has been reopened and so checked.
+
+        Raises:
+            StorePoisoned: an earlier write failed and the store could not be reopened yet; ``retry_after`` seconds.
+        """
+        self.refuse_if_read_only()
+        if self._failure is not None:
+            self._revive()
+        try:
+            self.bytes.write(changes, durable=durable, expect=expect)
+        except _HARMLESS:
+            raise
+        except Exception as error:
+            self._suspect(error)
+            raise
+
+    def refuse_if_read_only(self) -> None:
+        """Raise what a write to a closed or read-only store raises."""
+        if self._closed:
+            raise self.closed_error()
+        if self.config.read_only:
+            raise ReadOnlyStore("the store was opened read-only", engine=self.engine.name, path=self.config.path)
+
+    @property
+    def suspect(self) -> Exception | None:
+        """The failed write after which the store has not been reopened yet."""
+        return self._failure
+
+    def _suspect(self, error: Exception) -> None:
+        self._failure = error
+        self._wait = _FIRST_WAIT
+        self._retry_at = time.monotonic() + self._wait
+
+    def _revive(self) -> None:
+        """Reopen after a failed write, if it is time and there is room. Called with every other writer kept out."""
+        now = time.monotonic()
+        if now < self._retry_at or not self._has_room():
+            raise self._poisoned(max(0.0, self._retry_at - now)) from self._failure
+        if self._survives_close():
+            self._reopen()
+        self._failure = None
+        self._wait = _FIRST_WAIT
+
+    def _poisoned(self, retry_after: float) -> StorePoisoned:
+        return StorePoisoned(
+            f"a write failed ({self._failure}); further writes wait until the store has been reopened",
+            engine=self.engine.name,
+            path=self.config.path,
+            retry_after=retry_after,
+        )
+
+    def _survives_close(self) -> bool:
+        return self.engine.capabilities.durable is not Loss.NONE
+
+    def _has_room(self) -> bool:
+        """Whether the disk has what an engine needs to open: some write while they recover."""
+        if not self.config.path or not os.path.isdir(self.config.path):
+            return True
+        disk = os.statvfs(self.config.path)
+        return disk.f_bavail * disk.f_frsize >= _ROOM_TO_REOPEN and (disk.f_favail > 16 or disk.f_files == 0)
+
+    def _reopen(self) -> None:
+        waiting = _Waiting()
+        self._replace(waiting)
+        try:
+            self.bytes.close()
+            config = StoreConfig(**{**_fields(self.config), "create": False})
+            self.bytes = self.engine.open(config)
+        except Exception as error:
+            self._wait = min(2 * self._wait, _LONGEST_WAIT)
+            self._retry_at = time.monotonic() + self._wait
+            refusing = Refusing(lambda: self._poisoned(self._wait))
+            self._replace(refusing)
+            waiting.go_on(refusing)
+            raise self._poisoned(self._wait) from error
+        access = Access(self.bytes, self.engine.capabilities.features)
+        self._replace(access)
+        waiting.go_on(access)
+
+    def _replace(self, access: Access) -> None:
+        self.access = access
+        self.changed(access)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the byte store; from now on every call raises ``StoreClosed``. Idempotent."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._replace(Refusing(self.closed_error))
+            self.bytes.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called, or this is a forked child."""
+        return self._closed
+
+    def closed_error(self) -> StoreClosed:
+        """What every call raises after the end."""
+        return StoreClosed("the store is closed", engine=self.engine.name, path=self.config.path)
+
+    def forked(self) -> None:
+        """In a forked child: never touch the engine's objects again, not even to free them."""
+        if self._closed:
+            return
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.bytes))
+        self._closed = True
+        self._closing = threading.Lock()
+        self.closed_error = self._forked_error  # type: ignore[method-assign]
+        self._replace(Refusing(self._forked_error))
+
+    def _forked_error(self) -> StoreClosed:
+        return StoreForked(
+            "the store was opened before this process was forked; open it here, or spawn workers instead",
+            engine=self.engine.name,
+            path=self.config.path,
+        )
+
+
+class _Waiting(Access):
+    """Reads that wait while the store is being reopened."""
+
+    __slots__ = ("_next", "_ready")
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._next: Access = self
+        self.seeks = False
+        self.last = None
+        self.get = lambda *a: self._then().get(*a)
+        self.get_many = lambda *a: self._then().get_many(*a)
+        self.scan = lambda *a, **k: self._then().scan(*a, **k)
+        self.pages = lambda *a, **k: self._then().pages(*a, **k)
+        self.last_before = lambda *a, **k: self._then().last_before(*a, **k)
+        self.first_from = lambda *a, **k: self._then().first_from(*a, **k)
+
+    def go_on(self, access: Access) -> None:
+        self._next = access
+        self._ready.set()
+
+    def _then(self) -> Access:
+        self._ready.wait()
+        return self._next
+
+
+class _InChild:
+    """What ``os.register_at_fork`` calls; it does not keep the store alive."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = weakref.ref(lifecycle)
+
+    def __call__(self) -> None:
+        lifecycle = self._lifecycle()
+        if lifecycle is not None:
+            lifecycle.forked()
+
+
+def _fields(config: StoreConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in StoreConfig.__dataclass_fields__}
+
+
+def _nothing(access: Access) -> None:
+    pass

@@ -1,0 +1,122 @@
+"""Reading and changing the metadata of a store, one atomic change at a time.
+
+Every change carries the revision it was made from as an expectation: of two processes that change metadata of one
+store at once, the second is told (``ConflictError``), reads again and retries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from dvidkit import records
+from dvidkit.context import MetadataContext
+from dvidkit.errors import BadConfig
+from dvidkit.keys import U32_MAX, metadata_key
+from dvidkit.records import InstanceRecord, NodeRecord, RepoRecord
+from dvidkit.store import Store
+
+_CTX: Final = MetadataContext()
+_REVISION: Final = records.REVISION.key()
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All metadata of a store: repos by id, versions and instances with the id of their repo."""
+
+    repos: list[RepoRecord]
+    nodes: list[tuple[int, NodeRecord]]
+    instances: list[tuple[int, InstanceRecord]]
+
+
+class Change:
+    """Records to be written together. Ids it hands out are only taken if it is written."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        self._pairs: dict[bytes, bytes | None] = {}
+
+    def next_id(self, counter: str) -> int:
+        """A new id; they begin at 1 and grow."""
+        tkey = records.COUNTER.key(counter.encode())
+        stored = self._pairs.get(tkey) or self._metadata.store.get(_CTX, tkey)
+        number = int.from_bytes(stored, "big") if stored else 1
+        if number > U32_MAX:
+            raise BadConfig(f"the store has no {counter} ids left", setting=counter)
+        self._pairs[tkey] = (number + 1).to_bytes(8, "big")
+        return number
+
+    def put_repo(self, record: RepoRecord) -> None:
+        """Write a repo's record."""
+        self._pairs[records.repo_tkey(record.id)] = records.encode(record)
+
+    def put_node(self, repo: int, record: NodeRecord) -> None:
+        """Write a version's record."""
+        self._pairs[records.node_tkey(repo, record.version)] = records.encode(record)
+
+    def put_instance(self, repo: int, record: InstanceRecord) -> None:
+        """Write an instance's record."""
+        self._pairs[records.instance_tkey(repo, record.id)] = records.encode(record)
+
+    def delete_tkey(self, tkey: bytes) -> None:
+        """Remove a record."""
+        self._pairs[tkey] = None
+
+    def write(self) -> None:
+        """Write all of it, if the metadata is still as it was when it was read.
+
+        Raises:
+            ConflictError: somebody else changed it meanwhile; nothing was written.
+        """
+        self._metadata.write(self._pairs)
+
+
+class Metadata:
+    """The metadata records of one store.
+
+    Attributes:
+        store: where they are.
+        revision: the revision that was read; ``stale`` says whether it still holds.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.revision = self._stored_revision()
+
+    def change(self) -> Change:
+        """Begin a change."""
+        return Change(self)
+
+    def write(self, pairs: dict[bytes, bytes | None]) -> None:
+        """Write records and the next revision, if the revision is still the one that was read."""
+        following = self.revision + 1
+        segment = self.store.segment(_CTX, [*pairs.items(), (_REVISION, following.to_bytes(8, "big"))])
+        now = self.revision.to_bytes(8, "big") if self.revision else None
+        self.store.commit([segment], expect={metadata_key(_REVISION): now}, durable=True)
+        self.revision = following
+
+    def stale(self) -> bool:
+        """Whether another process has changed the metadata since it was read."""
+        return self.revision != self._stored_revision()
+
+    def read(self) -> Everything:
+        """All records, of one instant, which becomes the revision that changes are made from."""
+        with self.store.snapshot() as snapshot:
+            stored = snapshot.get(_CTX, _REVISION)
+            self.revision = int.from_bytes(stored, "big") if stored else 0
+            repos = snapshot.get_range(_CTX, records.REPO.min(), records.REPO.max())
+            nodes = snapshot.get_range(_CTX, records.NODE.min(), records.NODE.max())
+            instances = snapshot.get_range(_CTX, records.INSTANCE.min(), records.INSTANCE.max())
+        return Everything(
+            [records.decode(value, RepoRecord) for _, value in repos],
+            [(_repo_of(tkey), records.decode(value, NodeRecord)) for tkey, value in nodes],
+            [(_repo_of(tkey), records.decode(value, InstanceRecord)) for tkey, value in instances],
+        )
+
+    def _stored_revision(self) -> int:
+        stored = self.store.get(_CTX, _REVISION)
+        return int.from_bytes(stored, "big") if stored else 0
+
+
+def _repo_of(tkey: bytes) -> int:
+    return int.from_bytes(tkey[2:6], "big")

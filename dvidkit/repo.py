@@ -1,0 +1,337 @@
+"""A repo: versions in a DAG, and the data instances whose values they hold."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from dvidkit.errors import (
+    BranchExists,
+    InvalidInputError,
+    NotFoundError,
+    StoreBusy,
+    UnknownInstance,
+    VersionLocked,
+    VersionUnlocked,
+    shown,
+)
+from dvidkit.keys import VersionID
+from dvidkit.records import NodeRecord, RepoRecord
+from dvidkit.versions import VersionDAG
+
+if TYPE_CHECKING:
+    from dvidkit.datatype import Datatype
+    from dvidkit.instance import DataInstance
+    from dvidkit.repos import Repos
+
+MASTER: Final = "master"
+"""What the branch of the root is called; it is stored as the empty name."""
+
+_COMMIT_PATIENCE: Final = 30.0
+
+
+class Version:
+    """A version of a repo. A handle: what it says is always of now.
+
+    ``version["name"]`` is the data instance of that name as this version sees it.
+    """
+
+    __slots__ = ("id", "repo")
+
+    def __init__(self, repo: Repo, version: VersionID) -> None:
+        self.repo = repo
+        self.id = version
+
+    @property
+    def record(self) -> NodeRecord:
+        """What is stored about it."""
+        return self.repo.nodes[self.id]
+
+    @property
+    def uuid(self) -> str:
+        """32 hexadecimal digits, or the tag's own text for a tagged version."""
+        return self.record.uuid
+
+    @property
+    def branch(self) -> str:
+        """Name of its branch; ``master`` for the root's."""
+        return self.record.branch or MASTER
+
+    @property
+    def locked(self) -> bool:
+        """Whether it is committed."""
+        return self.record.locked
+
+    @property
+    def parents(self) -> tuple[Version, ...]:
+        """In the order of the merge."""
+        return tuple(Version(self.repo, parent) for parent in self.repo.dag.parents(self.id))
+
+    @property
+    def children(self) -> tuple[Version, ...]:
+        """In the order they were made."""
+        return tuple(Version(self.repo, child) for child in self.repo.dag.children(self.id))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.repo.instance(name).at(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and (self.repo, self.id) == (other.repo, other.id)
+
+    def __hash__(self) -> int:
+        return hash((id(self.repo), self.id))
+
+    def __repr__(self) -> str:
+        return f"<Version {self.uuid[:8]} {self.branch}{' locked' if self.locked else ''}>"
+
+    def commit(self, note: str = "", log: Sequence[str] = ()) -> None:
+        """See ``Repo.commit``."""
+        self.repo.commit(self, note, log)
+
+    def new_version(self, note: str = "", uuid: str | None = None) -> Version:
+        """See ``Repo.new_version``."""
+        return self.repo.new_version(self, note, uuid)
+
+    def make_branch(self, name: str, note: str = "", uuid: str | None = None) -> Version:
+        """See ``Repo.branch``."""
+        return self.repo.branch(self, name, note, uuid)
+
+
+class Repo:
+    """A repo of a kernel; obtained from ``Repos``. Thread-safe.
+
+    Attributes:
+        record: what is stored about it.
+        dag: versions and parents.
+        nodes: records of its versions by version id.
+        instances: data instances by name.
+    """
+
+    def __init__(self, repos: Repos, record: RepoRecord) -> None:
+        self.repos = repos
+        self.record = record
+        self.dag = VersionDAG()
+        self.nodes: dict[int, NodeRecord] = {}
+        self.instances: dict[str, DataInstance] = {}
+        self._gate = threading.Condition()
+        self._busy: Counter[int] = Counter()
+        self._closing: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"<Repo {self.uuid[:8]} {self.record.alias!r}: {len(self.nodes)} versions>"
+
+    @property
+    def id(self) -> int:
+        """Number of the repo in its store."""
+        return self.record.id
+
+    @property
+    def uuid(self) -> str:
+        """The UUID of its root version."""
+        return self.record.root
+
+    @property
+    def alias(self) -> str:
+        """A name for people."""
+        return self.record.alias
+
+    @property
+    def root(self) -> Version:
+        """The first version."""
+        return Version(self, VersionID(next(iter(self.nodes))))
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """All versions, parents before children."""
+        return tuple(Version(self, VersionID(version)) for version in self.nodes)
+
+    # --- branches ----------------------------------------------------------------------------------------------------
+
+    def branches(self) -> Mapping[str, Version]:
+        """The newest version of each branch by the branch's name, the root's first."""
+        heads: dict[str, Version] = {}
+        for version in self.versions:
+            if not self.nodes[version.id].hidden:
+                heads[version.branch] = version
+        return heads
+
+    def head(self, branch: str = MASTER) -> Version:
+        """The newest version of a branch.
+
+        Raises:
+            NotFoundError: no such branch.
+        """
+        try:
+            return self.branches()[branch or MASTER]
+        except KeyError:
+            raise NotFoundError(f"no branch {shown(branch)} in repo {self.uuid}", branch=branch) from None
+
+    def branch_versions(self, branch: str = MASTER) -> tuple[Version, ...]:
+        """From the newest version of the branch to the root, through first parents."""
+        line = [self.head(branch)]
+        while line[-1].parents:
+            line.append(line[-1].parents[0])
+        return tuple(line)
+
+    # --- versions ----------------------------------------------------------------------------------------------------
+
+    def commit(self, version: Version, note: str = "", log: Sequence[str] = ()) -> None:
+        """Lock the version for ever: no more writes, and it can have children. Waits for mutations under way.
+
+        Raises:
+            VersionLocked: it is committed already.
+            StoreBusy: a mutation did not end within 30 seconds.
+        """
+        with self.repos.lock, self._alone(version):
+            record = version.record
+            now = self.repos.now()
+            self._write_node(
+                msgspec.structs.replace(
+                    record,
+                    locked=True,
+                    note=note or record.note,
+                    log=(*record.log, *(f"{now}  {line}" for line in log)),
+                    updated=now,
+                )
+            )
+
+    def new_version(self, parent: Version, note: str = "", uuid: str | None = None) -> Version:
+        """An open version below a committed one, on the same branch.
+
+        Raises:
+            VersionUnlocked: the parent is not committed.
+            BranchExists: the parent has a child on its branch already.
+        """
+        return self._add([parent], parent.record.branch, note, uuid)
+
+    def branch(self, parent: Version, name: str, note: str = "", uuid: str | None = None) -> Version:
+        """An open version below a committed one, on a new branch.
+
+        Raises:
+            VersionUnlocked: the parent is not committed.
+            BranchExists: the repo has a branch of this name, or it is ``master``.
+            InvalidInputError: no name.
+        """
+        if not isinstance(name, str) or not name:
+            raise InvalidInputError(f"a branch needs a name, not {shown(name)}")
+        if name == parent.branch:
+            return self.new_version(parent, note, uuid)
+        if name in {version.branch for version in self.versions} | {MASTER}:
+            raise BranchExists(f"the repo has a branch {name!r} already", branch=name)
+        return self._add([parent], name, note, uuid)
+
+    def merge(self, parents: Sequence[Version], note: str = "", uuid: str | None = None) -> Version:
+        """An open version below several committed ones, which sees what each of them sees.
+
+        No data is looked at: where parents disagree on a key, reading it raises ``VersionConflict`` until it is
+        written at the new version or below. The version continues the branch of the first parent.
+
+        Raises:
+            InvalidInputError: fewer than two parents, the same one twice, one that another descends from, or one of
+                another repo.
+            VersionUnlocked: a parent is not committed.
+            BranchExists: the first parent's branch goes on already.
+        """
+        self._check_parents(parents)
+        return self._add(list(parents), parents[0].record.branch, note, uuid)
+
+    def _check_parents(self, parents: Sequence[Version]) -> None:
+        if len(parents) < 2 or len(set(parents)) < len(parents):
+            raise InvalidInputError(f"a merge needs two or more different parents, not {list(parents)}")
+        for parent in parents:
+            if parent.repo is not self:
+                raise InvalidInputError(f"{parent} is a version of another repo")
+            others = [other for other in parents if other != parent]
+            if any(self.dag.is_ancestor(parent.id, other.id) for other in others):
+                raise InvalidInputError(f"{parent} is an ancestor of another parent of the merge")
+
+    def _add(self, parents: list[Version], branch: str, note: str, uuid: str | None) -> Version:
+        with self.repos.lock:
+            for parent in parents:
+                if not parent.locked:
+                    raise VersionUnlocked(f"version {parent.uuid} is not committed", uuid=parent.uuid)
+            if any(child.record.branch == branch for child in parents[0].children):
+                raise BranchExists(
+                    f"version {parents[0].uuid} has a child on branch {branch or MASTER!r} already",
+                    branch=branch or MASTER,
+                )
+            return self.repos.add_version(self, parents, branch, note, uuid)
+
+    def _write_node(self, record: NodeRecord) -> None:
+        change = self.repos.metadata.change()
+        change.put_node(self.id, record)
+        change.write()
+        self.nodes[record.version] = record
+
+    # --- who may write, and when -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, version: Version) -> Iterator[None]:
+        """Hold the version open for the block: it cannot be committed meanwhile.
+
+        Raises:
+            VersionLocked: it is committed, or about to be.
+        """
+        with self._gate:
+            if version.locked or version.id in self._closing:
+                raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
+            self._busy[version.id] += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._busy[version.id] -= 1
+                if not self._busy[version.id]:
+                    del self._busy[version.id]
+                    self._gate.notify_all()
+
+    @contextmanager
+    def _alone(self, version: Version) -> Iterator[None]:
+        """Keep new mutations of the version out, and wait for those under way."""
+        with self._gate:
+            if version.locked or version.id in self._closing:
+                raise VersionLocked(f"version {version.uuid} is committed already", uuid=version.uuid)
+            self._closing.add(version.id)
+        try:
+            with self._gate:
+                if not self._gate.wait_for(lambda: version.id not in self._busy, _COMMIT_PATIENCE):
+                    raise StoreBusy(f"a mutation of version {version.uuid} is still under way")
+            yield
+        finally:
+            with self._gate:
+                self._closing.discard(version.id)
+
+    # --- instances ---------------------------------------------------------------------------------------------------
+
+    def create_instance(
+        self, typename: str | type[Datatype], name: str, version: Version | None = None, **settings: Any
+    ) -> DataInstance:
+        """A new data instance.
+
+        Args:
+            typename: name of an installed datatype, or a datatype class.
+            name: unique in the repo.
+            version: open version it is made at; the head of master unless given.
+            settings: see the datatype's ``Settings``; names as in Python (``block_size``) or DVID (``BlockSize``).
+
+        Raises:
+            UnknownDatatype, InstanceExists, VersionLocked, BadConfig: nothing was made.
+            UnsupportedError: the store's engine lacks a capability that the datatype needs.
+        """
+        return self.repos.create_instance(self, typename, name, version or self.head(), settings)
+
+    def instance(self, name: str) -> DataInstance:
+        """The data instance of this name.
+
+        Raises:
+            UnknownInstance: there is none.
+        """
+        try:
+            return self.instances[name]
+        except (KeyError, TypeError):
+            raise UnknownInstance(f"repo {self.uuid} has no data instance {shown(name)}", name=str(name)) from None

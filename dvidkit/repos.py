@@ -1,0 +1,245 @@
+"""The repos of a kernel: making them, finding versions by name, and what is allocated over all of them."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid as uuids
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from dvidkit.errors import (
+    AmbiguousUUID,
+    InstanceExists,
+    InvalidInputError,
+    UnknownUUID,
+    UUIDExists,
+    VersionLocked,
+    shown,
+)
+from dvidkit.instance import DataInstance
+from dvidkit.keys import VersionID
+from dvidkit.metadata import Everything, Metadata
+from dvidkit.records import InstanceRecord, NodeRecord, RepoRecord
+from dvidkit.repo import Repo, Version
+
+if TYPE_CHECKING:
+    from dvidkit.datatype import Datatype
+    from dvidkit.kernel import Kernel
+
+_UUID: Final = re.compile(r"[0-9a-f]{32}")
+_REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]*)*)")
+_STEP: Final = re.compile(r"([~^])([0-9]*)")
+_RESERVED_NAMES: Final = frozenset({"log", "branch", "note", "commit", "newversion"})
+_SHOWN_MATCHES: Final = 5
+
+
+class Repos:
+    """All repos of a kernel's metadata store, read when it is opened.
+
+    Attributes:
+        kernel: whose they are.
+        metadata: the records.
+        lock: held while metadata is changed.
+    """
+
+    def __init__(self, kernel: Kernel, metadata: Metadata) -> None:
+        self.kernel = kernel
+        self.metadata = metadata
+        self.lock = threading.RLock()
+        self._repos: dict[int, Repo] = {}
+        self._by_uuid: dict[str, Version] = {}
+        self._load(metadata.read())
+
+    # --- looking up --------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Repo]:
+        return iter(list(self._repos.values()))
+
+    def __len__(self) -> int:
+        return len(self._repos)
+
+    def __getitem__(self, reference: str) -> Repo:
+        return self.resolve(reference).repo
+
+    def resolve(self, reference: str) -> Version:
+        """The version that a text names.
+
+        ``[UUID or unique prefix][:branch][~n or ^n …]``: with a colon, the head of the branch (empty: master) of the
+        repo that the prefix names (empty: of the only repo); then ``~n`` goes up n first parents, ``^n`` to the n-th
+        parent, as in git. After a branch DVID's ``~n`` and its documented ``^n`` both mean n steps up.
+
+        Raises:
+            UnknownUUID: no such version, branch or ancestor.
+            AmbiguousUUID: several versions start with the prefix.
+        """
+        match = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
+        if match is None:
+            raise UnknownUUID(f"not a version: {shown(reference)}", uuid=str(reference))
+        prefix, branch, steps = match["prefix"], match["branch"], match["steps"]
+        if branch is None:
+            version = self._by_prefix(prefix)
+        else:
+            repo = self._by_prefix(prefix).repo if prefix else self._only_repo(reference)
+            if branch not in ("", *repo.branches()):
+                raise UnknownUUID(f"no branch {branch!r} in repo {repo.uuid}", uuid=reference)
+            version = repo.head(branch)
+        for sign, count in _STEP.findall(steps):
+            version = _step(version, sign, int(count or 1), reference, after_branch=branch is not None)
+        return version
+
+    def _by_prefix(self, prefix: str) -> Version:
+        found = self._by_uuid.get(prefix)
+        if found is not None:
+            return found
+        matches = [uuid for uuid in self._by_uuid if uuid.startswith(prefix.lower())]
+        if not prefix or not matches:
+            raise UnknownUUID(f"no version starts with {prefix!r}", uuid=prefix)
+        if len(matches) > 1:
+            some = tuple(sorted(matches)[:_SHOWN_MATCHES])
+            raise AmbiguousUUID(f"{len(matches)} versions start with {prefix!r}", uuid=prefix, matches=some)
+        return self._by_uuid[matches[0]]
+
+    def _only_repo(self, reference: str) -> Repo:
+        if len(self._repos) != 1:
+            raise UnknownUUID(f"{reference!r} names no repo, and there are {len(self._repos)}", uuid=reference)
+        return next(iter(self._repos.values()))
+
+    # --- making ------------------------------------------------------------------------------------------------------
+
+    def create(self, alias: str = "", description: str = "", *, root: str | None = None, passcode: str = "") -> Repo:
+        """A new repo with an open root version.
+
+        Args:
+            root: UUID of the root, 32 hexadecimal digits; random unless given.
+
+        Raises:
+            UUIDExists: there is a version of this UUID.
+            InvalidInputError: not a UUID.
+        """
+        with self.lock:
+            uuid, now = self._new_uuid(root), self.now()
+            change = self.metadata.change()
+            record = RepoRecord(
+                change.next_id("repo"), uuid, now, now, alias=alias, description=description, passcode=passcode
+            )
+            node = NodeRecord(change.next_id("version"), uuid, now, now)
+            change.put_repo(record)
+            change.put_node(record.id, node)
+            change.write()
+            repo = self._repos[record.id] = Repo(self, record)
+            self._place(repo, node)
+            return repo
+
+    def add_version(self, repo: Repo, parents: Sequence[Version], branch: str, note: str, uuid: str | None) -> Version:
+        """Allocate and record a version whose place was checked."""
+        with self.lock:
+            now = self.now()
+            change = self.metadata.change()
+            node = NodeRecord(
+                change.next_id("version"),
+                self._new_uuid(uuid),
+                now,
+                now,
+                parents=tuple(parent.id for parent in parents),
+                branch=branch,
+                note=note,
+            )
+            change.put_node(repo.id, node)
+            change.write()
+            return self._place(repo, node)
+
+    def create_instance(
+        self, repo: Repo, typename: str | type[Datatype], name: str, version: Version, settings: Mapping[str, Any]
+    ) -> DataInstance:
+        """See ``Repo.create_instance``."""
+        datatype = self.kernel.plugins.datatype(typename) if isinstance(typename, str) else typename
+        check_name(name)
+        parsed = datatype.settings.parse(settings)
+        with self.lock:
+            if name in repo.instances:
+                raise InstanceExists(f"repo {repo.uuid} has a data instance {name!r} already", name=name)
+            if version.repo is not repo:
+                raise InvalidInputError(f"{version} is a version of another repo")
+            if version.locked:
+                raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
+            change = self.metadata.change()
+            record = InstanceRecord(
+                change.next_id("instance"),
+                uuids.uuid4().hex,
+                name,
+                datatype.typename,
+                datatype.version,
+                version.uuid,
+                self.now(),
+                settings=parsed.to_builtins(),
+            )
+            instance = DataInstance(repo, record, datatype, parsed, self.kernel.store_for(record))
+            change.put_instance(repo.id, record)
+            change.write()
+            repo.instances[name] = instance
+            return instance
+
+    def now(self) -> str:
+        """The time as metadata records it: RFC 3339, UTC, microseconds."""
+        return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def _new_uuid(self, wanted: str | None) -> str:
+        if wanted is None:
+            return uuids.uuid4().hex
+        uuid = wanted.lower() if isinstance(wanted, str) else ""
+        if not _UUID.fullmatch(uuid):
+            raise InvalidInputError(f"a UUID has 32 hexadecimal digits; {shown(wanted)} has not")
+        if uuid in self._by_uuid:
+            raise UUIDExists(f"there is a version {uuid} already", uuid=uuid)
+        return uuid
+
+    # --- loading -----------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read all metadata again, after another process has changed it."""
+        with self.lock:
+            everything = self.metadata.read()
+            self._repos, self._by_uuid = {}, {}
+            self._load(everything)
+
+    def _load(self, everything: Everything) -> None:
+        for record in everything.repos:
+            self._repos[record.id] = Repo(self, record)
+        for repo_id, node in everything.nodes:
+            self._place(self._repos[repo_id], node)
+        for repo_id, each in everything.instances:
+            repo = self._repos[repo_id]
+            repo.instances[each.name] = DataInstance.load(repo, each, self.kernel)
+
+    def _place(self, repo: Repo, node: NodeRecord) -> Version:
+        repo.dag.add(node.version, node.parents)
+        repo.nodes[node.version] = node
+        version = self._by_uuid[node.uuid] = Version(repo, VersionID(node.version))
+        return version
+
+
+def _step(version: Version, sign: str, count: int, reference: str, *, after_branch: bool) -> Version:
+    if sign == "^" and not after_branch:
+        if count == 0:
+            return version
+        if count > len(version.parents):
+            raise UnknownUUID(f"{version.uuid} has {len(version.parents)} parents, not {count}", uuid=reference)
+        return version.parents[count - 1]
+    for _ in range(count):
+        if not version.parents:
+            raise UnknownUUID(f"{reference!r} goes above the root", uuid=reference)
+        version = version.parents[0]
+    return version
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no URL could carry or that DVID reserves.
+
+    Raises:
+        InvalidInputError: empty, not text, with ``/``, a control character or surrounding space, or reserved.
+    """
+    good = isinstance(name, str) and name == name.strip() and name.isprintable() and "/" not in name
+    if not good or not name or len(name) > 255 or name in _RESERVED_NAMES or name in (".", ".."):
+        raise InvalidInputError(f"a data instance cannot be called {shown(name)}", name=name)

@@ -1,0 +1,117 @@
+"""Changes on their way into a store: checked, given their full keys, sealed. Done by the batch, not by the row."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Final
+
+from dvidkit.checksum import SEAL, crc32, seal
+from dvidkit.context import Context, MetadataContext, VersionedContext
+from dvidkit.contract import check_declared
+from dvidkit.errors import BadType, shown
+from dvidkit.keys import as_bytes
+
+Pairs = Sequence[tuple[bytes, bytes | None]]
+Changes = list[tuple[bytes, bytes | None]]
+
+_CRC: Final = struct.Struct("<I")
+_first: Final = itemgetter(0)
+_second: Final = itemgetter(1)
+_BYTES: Final = {bytes}
+_BYTES_OR_NONE: Final = {bytes, type(None)}
+
+
+@dataclass(slots=True)
+class Segment:
+    """Changes of one kind within a write.
+
+    Attributes:
+        changes: full key and stored value; ``None`` deletes.
+        slot: ``instance | version`` if all are data keys of one slot, else ``None``.
+        versioned: keys are data keys of a versioned context: a put clears the version's tombstone, a delete sets it.
+        prefix: for TKeys without declared classes, the instance prefix under which they must be prefix-free.
+        deletes: some change is a delete.
+        crcs: sum of the CRCs of all values, where it is known and no key stands twice.
+    """
+
+    changes: Changes
+    slot: bytes | None = None
+    versioned: bool = False
+    prefix: bytes | None = None
+    deletes: bool = True
+    crcs: int | None = None
+
+
+def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
+    """The stored form of (TKey, value) puts and (TKey, ``None``) deletes of one context. Nothing is written.
+
+    Raises:
+        BadType: a TKey or value that is not bytes-like.
+        BadKey: a TKey that is not of a class its datatype declares.
+    """
+    tkeys, values = _split(pairs)
+    if not tkeys:
+        return Segment([])
+    prefix = ctx.prefix
+    if isinstance(ctx, MetadataContext):
+        keys = [prefix + tkey for tkey in tkeys]
+    else:
+        if ctx.classes:
+            check_declared(ctx, tkeys)
+        suffix = ctx.suffix
+        keys = [prefix + tkey + suffix for tkey in tkeys]
+    deletes = None in values
+    crcs: int | None = None
+    if sealed:
+        values, crcs = _seal_all(keys, values, deletes=deletes)
+    changes = list(zip(keys, values, strict=True))
+    if isinstance(ctx, MetadataContext):
+        return Segment(changes)
+    return Segment(
+        changes,
+        slot=prefix[1:] + ctx.suffix[:4],
+        versioned=isinstance(ctx, VersionedContext),
+        prefix=None if ctx.classes else prefix,
+        deletes=deletes,
+        crcs=crcs,
+    )
+
+
+def _seal_all(keys: list[bytes], values: list[bytes | None], *, deletes: bool) -> tuple[list[bytes | None], int | None]:
+    """Sealed values, and the sum of their CRCs if all are puts of different keys."""
+    if deletes:
+        return [None if value is None else seal(key, value) for key, value in zip(keys, values, strict=True)], None
+    crc, start, pack = crc32, SEAL, _CRC.pack
+    sums = [crc(value, crc(key, start)) for key, value in zip(keys, values, strict=True)]  # type: ignore[arg-type]
+    stored = [value + pack(each) for value, each in zip(values, sums, strict=True)]  # type: ignore[operator]
+    distinct = len(keys) == 1 or len(set(keys)) == len(keys)
+    return stored, sum(sums) if distinct else None
+
+
+def _split(pairs: Pairs) -> tuple[list[bytes], list[bytes | None]]:
+    """TKeys and values, as ``bytes``."""
+    tkeys = list(map(_first, pairs))
+    values = list(map(_second, pairs))
+    if set(map(type, tkeys)) - _BYTES:
+        tkeys = [as_bytes(tkey, "TKey") for tkey in tkeys]
+    if set(map(type, values)) - _BYTES_OR_NONE:
+        values = [None if value is None else as_bytes(value, "value") for value in values]
+    return tkeys, values
+
+
+def puts(pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The pairs of a ``put_range``, read once; a value of ``None`` is refused, as it would be a delete.
+
+    Raises:
+        BadType: not pairs, or a value that is ``None``.
+    """
+    try:
+        found = list(pairs)
+        if found and (set(map(len, found)) != {2} or None in map(_second, found)):
+            raise TypeError
+    except TypeError:
+        raise BadType(f"put_range takes pairs of a TKey and a value, both bytes, not {shown(pairs)}") from None
+    return found

@@ -1,0 +1,366 @@
+"""DVID's storage interface, written once over any engine.
+
+Ranges over TKeys are closed at both ends. Every call answers from one instant. A write is one atomic batch, durable
+unless the store was opened otherwise or the call says so. What cannot be, by type, key or size, is refused before
+anything is touched.
+
+Source: DVID ``storage/keyvalue.go``; the methods have its names in snake case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from operator import itemgetter
+from types import TracebackType
+from typing import Final, cast
+
+from dvidkit.access import Access
+from dvidkit.batch import Batch
+from dvidkit.checksum import seal, unseal
+from dvidkit.commit import Committer, Write
+from dvidkit.context import Context, DataContext, VersionedContext
+from dvidkit.engine import Backer, Capability, Compactor, Engine, OpenReport, Sizer, Snapshot, StoreConfig
+from dvidkit.errors import BadKey, BadType, StoreMismatch, UnsupportedError, shown
+from dvidkit.keys import (
+    BLOB,
+    DATA,
+    DATA_MARK,
+    METADATA,
+    MIN_DATA_KEY,
+    TOMBSTONE_MARK,
+    as_bytes,
+    blob_key,
+    instance_range,
+)
+from dvidkit.ledger import Flags, Ledger
+from dvidkit.lifecycle import Lifecycle
+from dvidkit.monitor import Monitor
+from dvidkit.reading import KeyValue, Reader
+from dvidkit.segment import Pairs, Segment, puts, segment
+from dvidkit.storerecord import StoreRecord, read_or_make
+
+_CHUNK: Final = 10_000
+"""Rows deleted in one batch where a deletion may be larger than a batch (DVID: the same)."""
+
+_key_of: Final = itemgetter(0)
+_value_of: Final = itemgetter(1)
+
+
+class Store(Reader):
+    """An open store. Thread-safe. Use as a context manager or call ``close``.
+
+    Attributes:
+        engine, config: what was opened.
+        record: the store's identity and whether it keeps checksums.
+        monitor: counters of reads and writes.
+    """
+
+    def __init__(self, engine: Engine, config: StoreConfig) -> None:
+        """Open, or create, the store that ``config`` describes.
+
+        Raises:
+            StoreMissing, StoreLocked, StoreMismatch, CorruptData, BadConfig: see ``Engine.open``.
+        """
+        self.engine = engine
+        self.config = config
+        self.monitor = Monitor(lambda: self._gets)
+        self._total = self.monitor.counters
+        self._capabilities = engine.capabilities
+        self._limits = engine.limits
+        self._life = Lifecycle(engine, config)
+        self._life.changed = self._use
+        self._use(self._life.access)
+        try:
+            self.record: StoreRecord = read_or_make(self._life, config)
+        except BaseException:
+            self._life.close()
+            raise
+        self._sealed = self.record.integrity
+        records = Ledger(self._get_raw_many) if self._sealed else Flags(self._get_raw_many)
+        self._committer = Committer(self._life, records, sealed=self._sealed)
+        self._durable = config.durability == "durable"
+
+    def _get_raw_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._access.get_many(keys)
+
+    def __repr__(self) -> str:
+        return f"<Store {self.engine.name} {self.config.path!r}{' closed' if self._life.closed else ''}>"
+
+    @property
+    def report(self) -> OpenReport:
+        """What opening found."""
+        return self._life.bytes.report
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._life.closed
+
+    @property
+    def suspect(self) -> Exception | None:
+        """A failed write since which the store has not been reopened; ``None`` if all is well."""
+        return self._life.suspect
+
+    # --- one TKey ----------------------------------------------------------------------------------------------------
+
+    def put(self, ctx: Context, tkey: bytes, value: bytes, *, durable: bool | None = None) -> None:
+        """Set the value. In a versioned context it holds for this version and those below that do not override it.
+
+        Raises:
+            BadType, BadKey, KeyContractError, LimitError: nothing was written.
+            StoreError: nothing was written, and further writes wait until the store is sound.
+        """
+        self.write_pairs(ctx, [(tkey, as_bytes(value, "value"))], durable=durable)
+
+    def delete(self, ctx: Context, tkey: bytes, *, durable: bool | None = None) -> None:
+        """Remove the value. Deleting an absent key is not an error.
+
+        In a versioned context a tombstone is left, whether or not there was a value: the key is then missing here and
+        below, and other versions are not touched. In others nothing is left.
+        """
+        self.write_pairs(ctx, [(tkey, None)], durable=durable)
+
+    # --- several -----------------------------------------------------------------------------------------------------
+
+    def put_range(self, ctx: Context, pairs: Iterable[KeyValue], *, durable: bool | None = None) -> None:
+        """Put all pairs, in any order, atomically; of several for one TKey the last holds."""
+        self.write_pairs(ctx, puts(pairs), durable=durable)
+
+    def new_batch(self, ctx: Context) -> Batch:
+        """Collect puts and deletes to be written together."""
+        return Batch(self, ctx)
+
+    def delete_range(self, ctx: Context, first: bytes, last: bytes, *, durable: bool | None = None) -> None:
+        """Delete each live TKey from ``first`` to ``last``, both included, as ``delete`` does.
+
+        All or nothing up to 10,000 keys, beyond in batches of that many.
+
+        Raises:
+            VersionConflict: a key is in conflict; nothing was deleted.
+        """
+        tkeys = self.keys_in_range(ctx, first, last)
+        for start in range(0, len(tkeys), _CHUNK):
+            self.write_pairs(ctx, [(tkey, None) for tkey in tkeys[start : start + _CHUNK]], durable=durable)
+
+    def delete_all(self, ctx: Context) -> None:
+        """Remove every entry of the instance, of all versions, tombstones too.
+
+        In batches: interrupted, it has deleted a part, and can be called again to finish.
+        """
+        if not isinstance(ctx, (DataContext, VersionedContext)):
+            raise BadType(f"delete_all takes the context of an instance, not {shown(ctx)}")
+        begin, end = instance_range(ctx.instance)
+        with self._instant() as access:
+            for page in access.pages(begin, end, keys_only=True):
+                self._write([Segment([(cast(bytes, key), None) for key in page])], durable=None)
+
+    def write_pairs(self, ctx: Context, pairs: Pairs, *, durable: bool | None = None) -> None:
+        """Put each (TKey, value) and delete each (TKey, ``None``), in order, atomically."""
+        self._write([segment(ctx, pairs, sealed=self._sealed)], durable=durable)
+
+    def segment(self, ctx: Context, pairs: Pairs) -> Segment:
+        """The stored form of changes in one context, with every TKey checked, for ``commit``. Nothing is written."""
+        return segment(ctx, pairs, sealed=self._sealed)
+
+    def _write(
+        self,
+        segments: list[Segment],
+        *,
+        durable: bool | None,
+        expect: Mapping[bytes, bytes | None] | None = None,
+    ) -> None:
+        self._life.refuse_if_read_only()
+        write = Write(segments, self._durable if durable is None else durable, expect)
+        self._committer.commit(write)
+        total = self._total
+        total.puts += 1
+        for each in segments:
+            total.key_bytes_written += sum(map(len, map(_key_of, each.changes)))
+            total.value_bytes_written += sum(map(len, filter(None, map(_value_of, each.changes))))
+
+    def commit(
+        self,
+        segments: list[Segment],
+        *,
+        durable: bool | None = None,
+        expect: Mapping[bytes, bytes | None] | None = None,
+    ) -> None:
+        """Write segments of any contexts of this store as one batch.
+
+        Args:
+            segments: from ``segment``.
+            durable: as opened, unless given.
+            expect: full keys and the values they must have, ``None`` for absent.
+
+        Raises:
+            ConflictError: an expectation does not hold; nothing was written.
+        """
+        if expect and self._sealed:
+            expect = {key: None if value is None else seal(key, value) for key, value in expect.items()}
+        self._write(segments, durable=durable, expect=expect)
+
+    # --- raw ---------------------------------------------------------------------------------------------------------
+
+    def raw_put(self, key: bytes, value: bytes, *, durable: bool | None = None) -> None:
+        """Set exactly this full key; no tombstone is set or cleared.
+
+        Raises:
+            BadKey: not a key of the metadata, data or blob space.
+        """
+        self.raw_write([(key, value)], durable=durable)
+
+    def raw_delete(self, key: bytes, *, durable: bool | None = None) -> None:
+        """Remove exactly this full key; no tombstone is set or cleared."""
+        self.raw_write([(key, None)], durable=durable)
+
+    def raw_write(self, changes: Pairs, *, durable: bool | None = None) -> None:
+        """Set or (value ``None``) remove exactly these full keys, in order, atomically."""
+        stored: list[tuple[bytes, bytes | None]] = []
+        for key, value in changes:
+            key = _checked_key(key)
+            value = None if value is None else as_bytes(value, "value")
+            stored.append((key, seal(key, value) if self._sealed and value is not None else value))
+        self._write([Segment(stored)], durable=durable)
+
+    def raw_get(self, key: bytes) -> bytes | None:
+        """The value of exactly this full key."""
+        key = _checked_key(key)
+        stored = self._access.get(key)
+        return stored if stored is None or not self._sealed else unseal(key, stored)
+
+    # --- blobs -------------------------------------------------------------------------------------------------------
+
+    def put_blob(self, data: bytes, *, durable: bool | None = None) -> str:
+        """Store bytes under their own hash; the reference is 24 characters of URL-safe base64.
+
+        The same bytes always have the same reference. The hash is 128-bit BLAKE2b (docs/decisions/0004).
+        """
+        data = as_bytes(data, "blob")
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        if self.raw_get(blob_key(digest)) != data:
+            self.raw_put(blob_key(digest), data, durable=durable)
+        return urlsafe_b64encode(digest).decode("ascii")
+
+    def get_blob(self, reference: str) -> bytes | None:
+        """The bytes of this reference, or ``None``.
+
+        Raises:
+            BadKey: not a reference that ``put_blob`` could have returned.
+        """
+        try:
+            digest = urlsafe_b64decode(reference.encode("ascii"))
+            return self.raw_get(blob_key(digest))
+        except (ValueError, AttributeError):
+            raise BadKey(f"not a blob reference: {shown(reference)}") from None
+
+    # --- sizes and upkeep --------------------------------------------------------------------------------------------
+
+    def approximate_sizes(self, ranges: Sequence[tuple[bytes, bytes]]) -> list[int]:
+        """Bytes that each half-open range of full keys takes, as the engine estimates it.
+
+        Raises:
+            UnsupportedError: the engine does not declare ``sizes``.
+        """
+        bounds = [(as_bytes(begin, "key"), as_bytes(end, "key")) for begin, end in ranges]
+        self._require(Capability.SIZES)
+        return cast(Sizer, self._open_bytes()).approximate_sizes(bounds)
+
+    def compact(self) -> None:
+        """Have the engine give back the room of what was deleted and overwritten."""
+        self._require(Capability.COMPACT)
+        cast(Compactor, self._open_bytes()).compact(b"\x00", b"\xff")
+
+    def backup(self, path: str) -> None:
+        """Write a store of one instant at ``path`` while this one is in use."""
+        self._require(Capability.BACKUP)
+        cast(Backer, self._open_bytes()).backup(path)
+
+    def _require(self, capability: Capability) -> None:
+        if capability not in self._capabilities.features:
+            raise UnsupportedError(f"engine {self.engine.name!r} does not do {capability}", capability=capability)
+
+    def _open_bytes(self) -> object:
+        if self._life.closed:
+            raise self._life.closed_error()
+        return self._life.bytes
+
+    # --- instants and the end ----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> StoreSnapshot:
+        """A read-only view of this instant."""
+        if self._life.closed:
+            raise self._life.closed_error()
+        return StoreSnapshot(self, self._life.bytes.snapshot())
+
+    def _instant(self) -> AbstractContextManager[Access]:
+        if self._life.closed:
+            raise self._life.closed_error()
+        return _Instant(self._life.bytes.snapshot(), self._capabilities.features)
+
+    def close(self) -> None:
+        """Wait for writers, close the engine's store. Idempotent; afterwards every call raises ``StoreClosed``."""
+        if not self._life.closed:
+            with self._committer.exclusively():
+                self._life.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Instant(AbstractContextManager[Access]):
+    """A snapshot for the length of one call."""
+
+    __slots__ = ("_access", "_snapshot")
+
+    def __init__(self, snapshot: Snapshot, features: frozenset[Capability]) -> None:
+        self._snapshot = snapshot
+        self._access = Access(snapshot, features)
+
+    def __enter__(self) -> Access:
+        return self._access
+
+    def __exit__(self, *error: object) -> None:
+        self._snapshot.close()
+
+
+class StoreSnapshot(Reader):
+    """All reads of a store, of one instant. Use as a context manager or call ``close``; dropping it closes it too."""
+
+    def __init__(self, store: Store, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._use(Access(snapshot, store.engine.capabilities.features))
+        self._sealed = store.record.integrity
+        self._capabilities = store.engine.capabilities
+        self._limits = store.engine.limits
+        self._total = store.monitor.counters
+
+    def close(self) -> None:
+        """Release the view. Idempotent."""
+        self._snapshot.close()
+
+    def __enter__(self) -> StoreSnapshot:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _checked_key(key: bytes) -> bytes:
+    key = as_bytes(key, "key")
+    space = key[0] if key else None
+    if space == METADATA or (space == BLOB and len(key) == 17):
+        return key
+    if space == DATA and len(key) >= MIN_DATA_KEY and key[-1] in (DATA_MARK, TOMBSTONE_MARK):
+        return key
+    raise BadKey(f"not a key of the metadata, data or blob space: {shown(key)}", key=key)
+
+
+__all__ = ["Store", "StoreMismatch", "StoreSnapshot"]

@@ -1,0 +1,42 @@
+"""What LMDB's exceptions mean in dvidkit's terms."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+import lmdb
+
+from dvidkit.errors import CorruptData, ReadOnlyStore, StoreBusy, StoreClosed, StoreError, StoreFull
+
+_CORRUPT: Final = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.BadDbiError,
+    lmdb.CursorFullError,
+    lmdb.PanicError,
+)
+_FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def closed_error() -> StoreClosed:
+    """The store was closed."""
+    return StoreClosed("the store is closed", engine="lmdb")
+
+
+def translate(error: lmdb.Error, path: str) -> StoreError:
+    """The error of the tree for a driver's error."""
+    text = f"LMDB: {error}"
+    if "closed/deleted/dropped" in str(error):
+        return closed_error()
+    if isinstance(error, _CORRUPT):
+        return CorruptData(text, engine="lmdb", path=path)
+    if isinstance(error, lmdb.MapFullError) or error.code in _FULL_CODES:
+        return StoreFull(text, engine="lmdb", path=path)
+    if isinstance(error, lmdb.ReadonlyError):
+        return ReadOnlyStore(text, engine="lmdb", path=path)
+    if isinstance(error, (lmdb.ReadersFullError, lmdb.MapResizedError)):
+        return StoreBusy(text, engine="lmdb", path=path)
+    return StoreError(text, engine="lmdb", path=path)

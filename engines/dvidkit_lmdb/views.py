@@ -1,0 +1,179 @@
+"""Reads of one LMDB transaction, and pages of a scan."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import lmdb
+
+from dvidkit.access import bounded_pages, paged
+from dvidkit.engine import Item
+from dvidkit_lmdb.failures import closed_error
+
+if TYPE_CHECKING:
+    from dvidkit_lmdb.store import LmdbStore
+
+
+Result = TypeVar("Result")
+
+
+def last_before(cursor: lmdb.Cursor[bytes], end: bytes, floor: bytes, *, keys_only: bool) -> Any:
+    """The last entry of ``[floor, end)``; see ``SeekReader``."""
+    if not (cursor.prev() if cursor.set_range(end) else cursor.last()):
+        return None
+    if keys_only:
+        key = cursor.key()
+        return key if key >= floor and key < end else None
+    item = cursor.item()
+    return item if item[0] >= floor and item[0] < end else None
+
+
+def first_from(cursor: lmdb.Cursor[bytes], begin: bytes, end: bytes, *, keys_only: bool) -> Any:
+    """The first entry of ``[begin, end)``; see ``SeekReader``."""
+    if not cursor.set_range(begin):
+        return None
+    if keys_only:
+        key = cursor.key()
+        return key if key < end else None
+    item = cursor.item()
+    return item if item[0] < end else None
+
+
+def rows_of(cursor: lmdb.Cursor[bytes], begin: bytes, end: bytes, *, reverse: bool, keys_only: bool) -> Iterator[Any]:
+    """The driver's iterator from the near end of the range on; it does not stop at the far end."""
+    if not reverse:
+        placed = cursor.set_range(begin)
+        if not placed:
+            return iter(())
+        return cursor.iternext(values=False) if keys_only else cursor.iternext()
+    placed = cursor.prev() if cursor.set_range(end) else cursor.last()
+    if not placed:
+        return iter(())
+    return cursor.iterprev(values=False) if keys_only else cursor.iterprev()
+
+
+def get_many(cursor: lmdb.Cursor[bytes], keys: Sequence[bytes]) -> list[bytes | None]:
+    """The value of each key in one call of the driver."""
+    found = dict(cursor.getmulti(keys))
+    return [found.get(key) for key in keys]
+
+
+def last_of_groups(
+    cursor: lmdb.Cursor[bytes], begin: bytes, end: bytes, ceiling: bytes, *, keys_only: bool
+) -> Iterator[Any]:
+    """The rows of ``LastReader.scan_last_before``; a group costs one seek if all of it is below the ceiling.
+
+    Between two rows the cursor must not be moved by others.
+    """
+    size = len(ceiling)
+    seek, back, last, key_at = cursor.set_range, cursor.prev, cursor.last, cursor.key
+    row_at = cursor.key if keys_only else cursor.item
+    key = key_at() if seek(begin) else end
+    while key < end:
+        group = key[:-size]
+        following = key_at() if seek(group + ceiling) else end
+        if back() if following is not end else last():
+            row: Any = row_at()
+            if (row if keys_only else row[0])[:-size] == group:
+                yield row
+        if following[:-size] == group and following is not end:
+            following = key_at() if seek(group + b"\xff" * size) else end
+        key = following
+
+
+class TxnView:
+    """Reads of one transaction that lives until ``close``: a snapshot, or what a scan holds.
+
+    LMDB lets one thread at a time use a transaction, so every step takes the view's lock.
+    """
+
+    def __init__(self, store: LmdbStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        txn = store.begin_view()
+        self._txn: lmdb.Transaction[bytes] | None = txn
+        self._cursor = txn.cursor()
+        store.views.add(self)
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """See ``ByteReader.get``."""
+        with self._lock:
+            return self._step(self._open().get, key)
+
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+        """See ``ManyReader.get_many``."""
+        with self._lock:
+            self._open()
+            return self._step(get_many, self._cursor, keys)
+
+    def seek_last_before(self, end: bytes, floor: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
+        """See ``SeekReader.seek_last_before``."""
+        with self._lock:
+            self._open()
+            found: Item | bytes | None = self._step(last_before, self._cursor, end, floor, keys_only=keys_only)
+            return found
+
+    def seek_first_from(self, begin: bytes, end: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
+        """See ``SeekReader.seek_first_from``."""
+        with self._lock:
+            self._open()
+            found: Item | bytes | None = self._step(first_from, self._cursor, begin, end, keys_only=keys_only)
+            return found
+
+    def scan(self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False) -> Iterator[Any]:
+        """See ``ByteReader.scan``."""
+        for page in self.scan_pages(begin, end, reverse=reverse, keys_only=keys_only):
+            yield from page
+
+    def scan_pages(
+        self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False
+    ) -> Iterator[list[Any]]:
+        """See ``PageReader.scan_pages``."""
+        with self._lock:
+            cursor = self._open().cursor()
+        if begin >= end:
+            return
+        with self._lock:
+            self._open()
+            rows = self._step(rows_of, cursor, begin, end, reverse=reverse, keys_only=keys_only)
+        yield from self._stepwise(bounded_pages(rows, begin if reverse else end, reverse=reverse, keys_only=keys_only))
+
+    def scan_last_before(
+        self, begin: bytes, end: bytes, ceiling: bytes, /, *, keys_only: bool = False
+    ) -> Iterator[list[Any]]:
+        """See ``LastReader.scan_last_before``."""
+        with self._lock:
+            cursor = self._open().cursor()
+        pages = paged(last_of_groups(cursor, begin, end, ceiling, keys_only=keys_only), keys_only=keys_only)
+        yield from self._stepwise(pages)
+
+    def _stepwise(self, pages: Iterator[list[Any]]) -> Iterator[list[Any]]:
+        while True:
+            with self._lock:
+                self._open()
+                page: list[Any] | None = self._step(next, pages, None)
+            if page is None:
+                return
+            yield page
+
+    def close(self) -> None:
+        """See ``Snapshot.close``."""
+        with self._lock:
+            txn, self._txn = self._txn, None
+            if txn is not None:
+                self._cursor.close()
+                txn.abort()
+
+    def _open(self) -> lmdb.Transaction[bytes]:
+        self._store.readers.pause()
+        if self._txn is None:
+            raise closed_error()
+        return self._txn
+
+    def _step(self, function: Callable[..., Result], *args: Any, **options: Any) -> Result:
+        try:
+            return function(*args, **options)
+        except lmdb.Error as error:
+            raise self._store.failure(error) from error

@@ -1,0 +1,1 @@
+"""The reference engine: a sorted map in memory. Nothing survives ``close``."""
