@@ -55,6 +55,7 @@ class Datatype:
         tkey_classes: every class of TKeys it writes; the store refuses others.
         requires: engine capabilities without which it does not work.
         endpoints: its endpoint table, collected from the decorated methods.
+        conformance: where its conformance case is, as ``"package.module:ClassName"``; empty if it has none.
     """
 
     typename: ClassVar[str]
@@ -65,6 +66,7 @@ class Datatype:
     tkey_classes: ClassVar[tuple[TKeyClass, ...]] = ()
     requires: ClassVar[frozenset[Capability]] = frozenset()
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()
+    conformance: ClassVar[str] = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -1,0 +1,112 @@
+"""What a datatype tells the kit about itself, so that every engine can be proven under it.
+
+A datatype names its case as ``conformance = "package.module:ClassName"`` (a string, so that the datatype itself never
+imports the kit). The kit then runs programs of the case's operations on real instances: on branches and merges, with
+reopening, copying and crashing in between, on every engine, and compares with the case's model and with the case's
+recomputation of everything derived.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+Op = Mapping[str, Any]
+"""One operation as JSON: ``{"op": name, …arguments}``. Bytes are given as base64 text or built from a seed."""
+
+Observation = Any
+"""JSON that says everything a reader can see of one instance at one version."""
+
+
+class DatatypeCase:
+    """Base class of cases. The kit makes one object per run; it holds no state of a store.
+
+    Attributes:
+        typename: the datatype.
+        settings: variants of instance settings to prove, each a mapping for ``create_instance``.
+    """
+
+    typename: ClassVar[str]
+    settings: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+
+    # --- programs ----------------------------------------------------------------------------------------------------
+
+    def op(self, rng: random.Random) -> Op:
+        """A random operation. Few different keys, blocks or labels, so that operations meet; all kinds come up.
+
+        An operation that the datatype must refuse may be among them; then ``apply`` and the model's ``apply`` both
+        raise.
+        """
+        raise NotImplementedError
+
+    def refused(self, rng: random.Random) -> Op | None:
+        """A random operation that must be refused with an error of the tree and change nothing.
+
+        ``None`` if there is no such operation.
+        """
+        return None
+
+    def apply(self, view: Any, op: Op) -> Any:
+        """Do the operation on the instance (``view`` is an object of the datatype at an open version).
+
+        Returns:
+            What the operation answers, as JSON, to be compared with the model and between engines.
+        """
+        raise NotImplementedError
+
+    # --- what is seen ------------------------------------------------------------------------------------------------
+
+    def observe(self, view: Any) -> Observation:
+        """Everything a reader can see at this version, through every reading method there is, as JSON.
+
+        Two methods that answer the same question should both be asked and compared here.
+        """
+        raise NotImplementedError
+
+    def recompute(self, view: Any) -> Mapping[str, tuple[Any, Any]]:
+        """Derived state: by name, (as stored, as recomputed from the primary data). Empty if nothing is derived."""
+        return {}
+
+    # --- the model ---------------------------------------------------------------------------------------------------
+
+    def model(self, settings: Mapping[str, Any]) -> Model:
+        """A new, empty model of one instance at one version."""
+        raise NotImplementedError
+
+
+class Model:
+    """A plain Python model of one instance at one version; it imports nothing from the kernel or the datatype."""
+
+    def apply(self, op: Op) -> Any:
+        """Do the operation and return what it should answer; raise ``Refused`` if it must be refused."""
+        raise NotImplementedError
+
+    def observe(self) -> Observation:
+        """What ``DatatypeCase.observe`` should return."""
+        raise NotImplementedError
+
+    def fork(self) -> Model:
+        """A child version's model: an independent copy."""
+        return copy.deepcopy(self)
+
+    def merge(self, base: Model, other: Model) -> Model | None:
+        """The model of a merge of this version with ``other``, whose last common ancestor is ``base``.
+
+        ``None`` if the two changed the same thing, so that reading it is a conflict. By default only merges in which
+        one side changed nothing are modelled.
+        """
+        if self.observe() == base.observe():
+            return other.fork()
+        if other.observe() == base.observe():
+            return self.fork()
+        return None
+
+
+class Refused(Exception):
+    """Raised by a model: the operation must be refused, with an error whose class has this name."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
