@@ -21,6 +21,7 @@ from dvidkit.engine import Limits
 from dvidkit.errors import ConflictError, LimitError, StoreError, shown
 from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE
 from dvidkit.ledger import Records
+from dvidkit.mutationlog import last_stamp
 from dvidkit.segment import Changes, Segment
 
 _TOMBSTONE: Final = b"\x4f"
@@ -76,6 +77,7 @@ class Committer:
         self._sealed = sealed
         self._turn = threading.Lock()
         self._queue: deque[Write] = deque()
+        self._stamp: int | None = None
 
     def commit(self, write: Write) -> None:
         """Write it, all or nothing, and return when that is done.
@@ -187,6 +189,9 @@ class Committer:
             self._add_segment(plan, segment)
 
     def _add_segment(self, plan: _Plan, segment: Segment) -> None:
+        if segment.stamp is not None:
+            plan.changes = plan.changes + segment.stamp(self._next_stamp())
+            return
         if segment.prefix is not None:
             tkeys = (key[PREFIX_SIZE:-SUFFIX_SIZE] for key, value in segment.changes)
             check_stored(self._target.access, segment.prefix, tkeys)
@@ -197,6 +202,12 @@ class Committer:
         plan.changes = plan.changes + changes if plan.changes else changes
         if plan.several:
             plan.pending.update(changes)
+
+    def _next_stamp(self) -> int:
+        if self._stamp is None:
+            self._stamp = last_stamp(self._target.access)
+        self._stamp += 1
+        return self._stamp
 
     def _with_tombstones(self, segment: Segment) -> Changes:
         """A put takes the tombstone of its version away, a delete sets it; neither touches another version."""

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from dvidkit.endpoints import Endpoint, table_of
 from dvidkit.engine import Capability
 from dvidkit.keys import TKeyClass
-from dvidkit.mutations import Mutation
+from dvidkit.mutations import Event, Mutation, Part
 from dvidkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Datatype:
         requires: engine capabilities without which it does not work.
         endpoints: its endpoint table, collected from the decorated methods.
         conformance: where its conformance case is, as ``"package.module:ClassName"``; empty if it has none.
+        emits, consumes: kinds of events it tells subscribers, and that it answers as one.
     """
 
     typename: ClassVar[str]
@@ -67,15 +68,18 @@ class Datatype:
     requires: ClassVar[frozenset[Capability]] = frozenset()
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()
     conformance: ClassVar[str] = ""
+    emits: ClassVar[frozenset[str]] = frozenset()
+    consumes: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.endpoints = table_of(cls)
 
-    def __init__(self, instance: DataInstance, node: Version) -> None:
+    def __init__(self, instance: DataInstance, node: Version, *, override: bool = False) -> None:
         instance.usable()
         self.instance = instance
         self.node = node
+        self.override = override
         self.store: Store = instance.store
         self.ctx: VersionedContext | DataContext = instance.context(node)
 
@@ -89,6 +93,14 @@ class Datatype:
             VersionLocked: the version is committed (when the ``with`` block is entered).
         """
         return Mutation(self, action, user=user, app=app)
+
+    def on_event(self, part: Part, event: Event) -> None:
+        """Answer an event of an instance this one is synced to, by puts and deletes of ``part``.
+
+        Called for the kinds in ``consumes``, within the mutation that caused the event; what is raised here makes the
+        whole mutation fail. For a source in another store it is called later, at least once, so an answer must not do
+        harm a second time.
+        """
 
     def extended(self) -> Mapping[str, Any]:
         """What the datatype adds to the instance's metadata (DVID's ``Extended``), under DVID's names."""

@@ -76,9 +76,26 @@ class DataInstance:
         """Whether its values belong to versions."""
         return self.settings.versioned
 
-    def at(self, version: Version) -> Any:
-        """The instance as a version sees it: an object of its datatype."""
-        return self.datatype(self, version)
+    def at(self, version: Version, *, override: bool = False) -> Any:
+        """The instance as a version sees it: an object of its datatype.
+
+        With ``override`` it may be written although the version is committed; for administrators and repairs.
+        """
+        return self.datatype(self, version, override=override)
+
+    @property
+    def syncs(self) -> tuple[DataInstance, ...]:
+        """The instances this one subscribes to."""
+        by_uuid = {instance.uuid: instance for instance in self.repo.instances.values()}
+        return tuple(by_uuid[uuid] for uuid in self.record.syncs if uuid in by_uuid)
+
+    def subscribers(self, kind: str) -> list[DataInstance]:
+        """The instances that want to be told of events of this kind."""
+        return [
+            other
+            for other in list(self.repo.instances.values())
+            if self.uuid in other.record.syncs and kind in other.datatype.consumes
+        ]
 
     def context(self, version: Version) -> VersionedContext | DataContext:
         """Where its values at this version are; those of an unversioned instance are the root's."""

@@ -25,6 +25,7 @@ class Kernel:
         plugins: engines and datatypes.
         stores: open stores by alias; ``default`` holds the metadata.
         repos: the repos.
+        full_write: committed versions take writes; for repairs and old test suites.
     """
 
     def __init__(self, stores: Mapping[str, StoreConfig] | StoreConfig, *, plugins: Plugins | None = None) -> None:
@@ -42,6 +43,7 @@ class Kernel:
         if DEFAULT_STORE not in configs:
             raise BadConfig(f"one store must be called {DEFAULT_STORE!r}, not only {sorted(configs)}", setting="stores")
         self.plugins = plugins or Plugins()
+        self.full_write = False
         self.stores: dict[str, Store] = {}
         try:
             for alias, config in configs.items():
@@ -64,6 +66,9 @@ class Kernel:
                 f"data instance {record.name!r} is kept in store {shown(record.store)}, which is not configured",
                 setting="stores",
             ) from None
+
+    def announce(self, store: Store) -> None:
+        """Called after each logged mutation of a store."""
 
     def close(self) -> None:
         """Close every store. Idempotent."""

@@ -46,6 +46,14 @@ class Change:
         self._pairs[tkey] = (number + 1).to_bytes(8, "big")
         return number
 
+    def reserve(self, counter: str, count: int, *, start: int) -> int:
+        """Take ``count`` numbers in a row, none below ``start``; the first of them."""
+        tkey = records.COUNTER.key(counter.encode())
+        stored = self._pairs.get(tkey) or self._metadata.store.get(_CTX, tkey)
+        first = max(start, int.from_bytes(stored, "big") if stored else 0)
+        self._pairs[tkey] = (first + count).to_bytes(8, "big")
+        return first
+
     def put_repo(self, record: RepoRecord) -> None:
         """Write a repo's record."""
         self._pairs[records.repo_tkey(record.id)] = records.encode(record)

@@ -1,71 +1,213 @@
 """Mutations: one change, one atomic batch.
 
-A mutation holds its version open (it cannot be committed meanwhile), collects puts and deletes, and writes them all at
-the end of its ``with`` block. If the block raises, nothing is written.
+A mutation holds its version open (it cannot be committed meanwhile) and collects, until its ``with`` block ends, puts
+and deletes of its instance, those that subscribers make in answer to its events, and its record for the mutation log.
+All of it is written at once. If the block, a subscriber or the write fails, nothing is written and nothing announced.
+
+Subscribers whose instances lie in another store cannot be part of the batch. Their events go into the log record and
+are delivered from there afterwards, at least once, also after a crash (``dvidkit.feed``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from dvidkit.errors import InvalidInputError
 from dvidkit.keys import as_bytes
+from dvidkit.mutationlog import MutationRecord, log_segment
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
 
 
-class Mutation:
-    """A change of one data instance at one version. Use as a context manager, in one thread.
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a data instance, told to the instances that are synced to it.
+
+    Attributes:
+        kind: in DVID's words (``BLOCK_MUTATE``, ``MERGE_BLOCK`` …).
+        payload: what happened, as values that JSON can hold, or numpy arrays for subscribers in the same store.
+        source: the instance, as the version that was changed sees it.
+        mutation: mutation id, 0 if the change has none.
+    """
+
+    kind: str
+    payload: Any
+    source: Datatype
+    mutation: int
+
+
+class Part:
+    """What a mutation does to one instance: the mutated one, or a subscriber.
 
     Attributes:
         view: the instance at its version.
-        action: what is done, in the words of the datatype's log.
-        user, app: who asks, as DVID's ``u`` and ``app``.
     """
 
-    def __init__(self, view: Datatype, action: str, *, user: str = "", app: str = "") -> None:
+    def __init__(self, mutation: Mutation, view: Datatype) -> None:
         self.view = view
-        self.action = action
-        self.user = user
-        self.app = app
+        self._mutation = mutation
         self._pairs: list[tuple[bytes, bytes | None]] = []
-        self._stack = ExitStack()
+        self._pending: dict[bytes, bytes | None] = {}
         self._locked = False
-        self._durable: bool | None = None
 
     def put(self, tkey: bytes, value: bytes) -> None:
         """Set the value when the mutation is written."""
-        self._pairs.append((as_bytes(tkey, "TKey"), as_bytes(value, "value")))
+        tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
+        self._pairs.append((tkey, value))
+        self._pending[tkey] = value
 
     def delete(self, tkey: bytes) -> None:
         """Delete the key when the mutation is written."""
-        self._pairs.append((as_bytes(tkey, "TKey"), None))
+        tkey = as_bytes(tkey, "TKey")
+        self._pairs.append((tkey, None))
+        self._pending[tkey] = None
+
+    def get(self, tkey: bytes) -> bytes | None:
+        """The value as it will be: what this mutation has put or deleted, else what is stored."""
+        if tkey in self._pending:
+            return self._pending[tkey]
+        return self.view.store.get(self.view.ctx, tkey)
 
     def lock(self, tkeys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
         """Keep other mutations of these TKeys out until this one has ended, and read their values.
 
-        For changes that depend on what is there. May be called once in a mutation, so that two of them can never wait
-        for each other.
+        For changes that depend on what is there. May be called once for each instance of a mutation, so that two
+        mutations of one instance can never wait for each other.
 
         Raises:
             InvalidInputError: called a second time.
             VersionConflict: a TKey is in conflict.
         """
         if self._locked:
-            raise InvalidInputError("a mutation locks once; give all TKeys in one call")
+            raise InvalidInputError("a mutation locks an instance once; give all TKeys in one call")
         self._locked = True
-        self._stack.enter_context(self.view.instance.locks.hold(tkeys))
-        return dict(zip(tkeys, self.view.store.get_many(self.view.ctx, tkeys), strict=True))
+        self._mutation.hold(self.view, tkeys)
+        values = self.view.store.get_many(self.view.ctx, tkeys)
+        return {tkey: self._pending.get(tkey, value) for tkey, value in zip(tkeys, values, strict=True)}
+
+    @property
+    def pairs(self) -> list[tuple[bytes, bytes | None]]:
+        """Puts and deletes so far, in order."""
+        return self._pairs
+
+
+class Mutation(Part):
+    """A change of one data instance at one version. Use as a context manager, in one thread.
+
+    Attributes:
+        view: the instance at its version.
+        action: what is done, in the words of DVID's mutation log.
+        user, app: who asks, as DVID's ``u`` and ``app``.
+    """
+
+    def __init__(
+        self, view: Datatype, action: str, *, user: str = "", app: str = "", durable: bool | None = None
+    ) -> None:
+        super().__init__(self, view)
+        self.action = action
+        self.user = user
+        self.app = app
+        self._durable = durable
+        self._stack = ExitStack()
+        self._parts: dict[str, Part] = {view.instance.uuid: self}
+        self._fields: dict[str, Any] = {}
+        self._events: list[tuple[str, Any]] = []
+        self._after: list[Callable[[], object]] = []
+        self._id = 0
+        self._logged = True
+
+    @property
+    def id(self) -> int:
+        """The mutation id: unique in the repo, growing, taken when it is first asked for."""
+        if not self._id:
+            self._id = self.view.instance.repo.next_mutation_id()
+        return self._id
+
+    def log(self, **fields: Any) -> None:
+        """Add fields to the mutation's log record, under the names DVID gives them."""
+        self._fields.update(fields)
+
+    def unlogged(self) -> None:
+        """Write no log record; for changes that are no mutation of data."""
+        self._logged = False
+
+    def emit(self, kind: str, payload: Any) -> None:
+        """Tell subscribers, in this order, when the block ends; what they change is part of this mutation."""
+        self._events.append((kind, payload))
+
+    def after(self, function: Callable[[], object]) -> None:
+        """Call the function once the mutation is written; not at all if it fails."""
+        self._after.append(function)
+
+    def part(self, view: Datatype) -> Part:
+        """What this mutation does to another instance of the same repo and store.
+
+        Raises:
+            InvalidInputError: the instance is of another repo or store.
+        """
+        if view.instance.repo is not self.view.instance.repo or view.store is not self.view.store:
+            raise InvalidInputError(f"{view.instance} cannot be changed in one batch with {self.view.instance}")
+        return self._parts.setdefault(view.instance.uuid, Part(self, view))
+
+    def hold(self, view: Datatype, tkeys: Sequence[bytes]) -> None:
+        """Hold the locks of an instance's TKeys until the mutation ends."""
+        self._stack.enter_context(view.instance.locks.hold(tkeys))
+
+    # --- the block ---------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Mutation:
         if self.view.instance.versioned:
-            self._stack.enter_context(self.view.instance.repo.writing(self.view.node))
+            self._stack.enter_context(self.view.instance.repo.writing(self.view.node, override=self.view.override))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         with self._stack:
-            if kind is None and self._pairs:
-                self.view.store.write_pairs(self.view.ctx, self._pairs, durable=self._durable)
+            if kind is None:
+                elsewhere = self._deliver()
+                self._write(elsewhere)
+                for function in self._after:
+                    function()
+
+    def _deliver(self) -> list[tuple[str, Any]]:
+        """Let subscribers of this store answer; return the events that others are still to be told."""
+        elsewhere: list[tuple[str, Any]] = []
+        for kind, payload in self._events:
+            event = Event(kind, payload, self.view, self._id)
+            subscribers = self.view.instance.subscribers(kind)
+            for subscriber in subscribers:
+                if subscriber.store is self.view.store:
+                    view = subscriber.at(self.view.node, override=self.view.override)
+                    view.on_event(self.part(view), event)
+            if any(subscriber.store is not self.view.store for subscriber in subscribers):
+                elsewhere.append((kind, payload))
+        return elsewhere
+
+    def _write(self, elsewhere: list[tuple[str, Any]]) -> None:
+        store = self.view.store
+        segments = [store.segment(part.view.ctx, part.pairs) for part in self._parts.values() if part.pairs]
+        if not segments:
+            return
+        if self._logged:
+            segments.append(self._record(elsewhere))
+        store.commit(segments, durable=self._durable)
+        self.view.instance.repo.repos.announce(store)
+
+    def _record(self, elsewhere: list[tuple[str, Any]]) -> Any:
+        instance, node = self.view.instance, self.view.node
+        record = MutationRecord(
+            self.action,
+            instance.repo.uuid,
+            node.uuid,
+            instance.uuid,
+            instance.repo.repos.now(),
+            self._id,
+            self.user,
+            self.app,
+            self._fields,
+            tuple(elsewhere),
+        )
+        return log_segment(record, instance=instance.id, version=node.id, sealed=self.view.store.record.integrity)

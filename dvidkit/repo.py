@@ -121,6 +121,8 @@ class Repo:
         self._gate = threading.Condition()
         self._busy: Counter[int] = Counter()
         self._closing: set[int] = set()
+        self._ids = threading.Lock()
+        self._next_mutation = self._last_reserved = 0
 
     def __repr__(self) -> str:
         return f"<Repo {self.uuid[:8]} {self.record.alias!r}: {len(self.nodes)} versions>"
@@ -268,17 +270,28 @@ class Repo:
         change.write()
         self.nodes[record.version] = record
 
+    def next_mutation_id(self) -> int:
+        """A mutation id: greater than every one before it, also those of earlier processes."""
+        with self._ids:
+            if self._next_mutation == self._last_reserved:
+                self._next_mutation, self._last_reserved = self.repos.reserve_mutation_ids(self)
+            self._next_mutation += 1
+            return self._next_mutation - 1
+
     # --- who may write, and when -------------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self, version: Version) -> Iterator[None]:
+    def writing(self, version: Version, *, override: bool = False) -> Iterator[None]:
         """Hold the version open for the block: it cannot be committed meanwhile.
+
+        With ``override``, or if the kernel is in full-write mode, a committed version is written all the same.
 
         Raises:
             VersionLocked: it is committed, or about to be.
         """
+        allowed = override or self.repos.kernel.full_write
         with self._gate:
-            if version.locked or version.id in self._closing:
+            if not allowed and (version.locked or version.id in self._closing):
                 raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
             self._busy[version.id] += 1
         try:

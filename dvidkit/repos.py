@@ -27,12 +27,16 @@ from dvidkit.repo import Repo, Version
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
     from dvidkit.kernel import Kernel
+    from dvidkit.store import Store
 
 _UUID: Final = re.compile(r"[0-9a-f]{32}")
 _REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]*)*)")
 _STEP: Final = re.compile(r"([~^])([0-9]*)")
 _RESERVED_NAMES: Final = frozenset({"log", "branch", "note", "commit", "newversion"})
 _SHOWN_MATCHES: Final = 5
+_MUTATION_STRIDE: Final = 100
+FIRST_MUTATION_ID: Final = 1_000_000_000
+"""The mutation id that a new repo hands out first (DVID: the same)."""
 
 
 class Repos:
@@ -180,6 +184,18 @@ class Repos:
             change.write()
             repo.instances[name] = instance
             return instance
+
+    def reserve_mutation_ids(self, repo: Repo) -> tuple[int, int]:
+        """A run of mutation ids that no process has handed out: the first, and the one behind the last."""
+        with self.lock:
+            change = self.metadata.change()
+            first = change.reserve(f"mutation {repo.id}", _MUTATION_STRIDE, start=FIRST_MUTATION_ID)
+            change.write()
+            return first, first + _MUTATION_STRIDE
+
+    def announce(self, store: Store) -> None:
+        """Say that the log of a store has grown."""
+        self.kernel.announce(store)
 
     def now(self) -> str:
         """The time as metadata records it: RFC 3339, UTC, microseconds."""

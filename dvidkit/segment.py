@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
@@ -35,6 +35,7 @@ class Segment:
         prefix: for TKeys without declared classes, the instance prefix under which they must be prefix-free.
         deletes: some change is a delete.
         crcs: sum of the CRCs of all values, where it is known and no key stands twice.
+        stamp: makes the changes when it is the write's turn, from its number in the order of all stamped writes.
     """
 
     changes: Changes
@@ -43,6 +44,7 @@ class Segment:
     prefix: bytes | None = None
     deletes: bool = True
     crcs: int | None = None
+    stamp: Callable[[int], Changes] | None = None
 
 
 def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:

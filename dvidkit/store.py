@@ -39,7 +39,7 @@ from dvidkit.ledger import Flags, Ledger
 from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
 from dvidkit.reading import KeyValue, Reader
-from dvidkit.segment import Pairs, Segment, puts, segment
+from dvidkit.segment import Changes, Pairs, Segment, puts, segment
 from dvidkit.storerecord import StoreRecord, read_or_make
 
 _CHUNK: Final = 10_000
@@ -294,6 +294,14 @@ class Store(Reader):
         if self._life.closed:
             raise self._life.closed_error()
         return StoreSnapshot(self, self._life.bytes.snapshot())
+
+    def instant(self) -> AbstractContextManager[Access]:
+        """Stored bytes of one instant, dvidkit's own records among them; for the kernel's modules."""
+        return self._instant()
+
+    def write_own(self, changes: Changes) -> None:
+        """Write stored bytes as they are; for the kernel's own records."""
+        self._write([Segment(changes)], durable=None)
 
     def _instant(self) -> AbstractContextManager[Access]:
         if self._life.closed:
