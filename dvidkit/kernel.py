@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
+from dvidkit.assignment import Assignment
 from dvidkit.engine import Durability, StoreConfig
 from dvidkit.errors import BadConfig, shown
 from dvidkit.metadata import Metadata
@@ -23,32 +24,41 @@ class Kernel:
 
     Attributes:
         plugins: engines and datatypes.
-        stores: open stores by alias; ``default`` holds the metadata.
+        stores: open stores by alias.
+        assignment: which of them keeps what.
         repos: the repos.
         full_write: committed versions take writes; for repairs and old test suites.
     """
 
-    def __init__(self, stores: Mapping[str, StoreConfig] | StoreConfig, *, plugins: Plugins | None = None) -> None:
+    def __init__(
+        self,
+        stores: Mapping[str, StoreConfig] | StoreConfig,
+        *,
+        assign: Mapping[str, str] | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
         """Open every store and read the repos.
 
         Args:
-            stores: by alias; one of them is ``default``. A single configuration is that one.
+            stores: by alias. A single configuration is the store ``default``.
+            assign: rules by which instances and metadata are given stores, see ``Assignment``.
             plugins: unless given, those that are installed.
 
         Raises:
-            BadConfig: no store ``default``.
+            BadConfig: no store, or a rule that names none of them.
             UnknownEngine, StoreError: see ``Engine.open``; whatever was opened is closed again.
         """
         configs = {DEFAULT_STORE: stores} if isinstance(stores, StoreConfig) else dict(stores)
-        if DEFAULT_STORE not in configs:
-            raise BadConfig(f"one store must be called {DEFAULT_STORE!r}, not only {sorted(configs)}", setting="stores")
+        if not configs:
+            raise BadConfig("a kernel needs a store", setting="stores")
+        self.assignment = Assignment(assign or {}, configs)
         self.plugins = plugins or Plugins()
         self.full_write = False
         self.stores: dict[str, Store] = {}
         try:
             for alias, config in configs.items():
                 self.stores[alias] = self.open_store(config)
-            self.repos = Repos(self, Metadata(self.stores[DEFAULT_STORE]))
+            self.repos = Repos(self, Metadata(self.stores[self.assignment.metadata]))
         except BaseException:
             self.close()
             raise
@@ -57,21 +67,24 @@ class Kernel:
         """Open a store that is not one of this kernel's; the caller closes it."""
         return Store(self.plugins.engine(config.engine), config)
 
+    def alias_for(self, typename: str, name: str, root: str, tags: Mapping[str, str]) -> str:
+        """The alias of the store that keeps a new data instance."""
+        return self.assignment.store_of(typename, name, root, tags)
+
     def store_for(self, record: InstanceRecord) -> Store:
         """The store of a data instance."""
         try:
-            return self.stores[record.store or DEFAULT_STORE]
+            return self.stores[record.store or self.assignment.default]
         except KeyError:
             raise BadConfig(
                 f"data instance {record.name!r} is kept in store {shown(record.store)}, which is not configured",
                 setting="stores",
             ) from None
 
-    def announce(self, store: Store) -> None:
-        """Called after each logged mutation of a store."""
-
     def close(self) -> None:
-        """Close every store. Idempotent."""
+        """End what runs in the background, close every store. Idempotent."""
+        if hasattr(self, "repos"):
+            self.repos.deletions.stop()
         for store in self.stores.values():
             store.close()
 

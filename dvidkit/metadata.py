@@ -6,14 +6,18 @@ store at once, the second is told (``ConflictError``), reads again and retries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from dvidkit import records
 from dvidkit.context import MetadataContext
 from dvidkit.errors import BadConfig
 from dvidkit.keys import U32_MAX, metadata_key
+from dvidkit.mutationlog import MutationRecord, log_segment
 from dvidkit.records import InstanceRecord, NodeRecord, RepoRecord
+from dvidkit.segment import Segment
 from dvidkit.store import Store
 
 _CTX: Final = MetadataContext()
@@ -35,6 +39,7 @@ class Change:
     def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata
         self._pairs: dict[bytes, bytes | None] = {}
+        self._segments: list[Segment] = []
 
     def next_id(self, counter: str) -> int:
         """A new id; they begin at 1 and grow."""
@@ -66,6 +71,16 @@ class Change:
         """Write an instance's record."""
         self._pairs[records.instance_tkey(repo, record.id)] = records.encode(record)
 
+    def log(self, action: str, repo: RepoRecord, *, version: str = "", user: str = "", **fields: Any) -> None:
+        """Append to the mutation log what is done to a repo, under DVID's names."""
+        store = self._metadata.store
+        record = MutationRecord(action, repo.root, version, time=now(), user=user, fields=fields)
+        self._segments.append(log_segment(record, version=repo.id, sealed=store.record.integrity))
+
+    def also(self, segment: Segment) -> None:
+        """Write this with the records, in the same batch."""
+        self._segments.append(segment)
+
     def delete_tkey(self, tkey: bytes) -> None:
         """Remove a record."""
         self._pairs[tkey] = None
@@ -76,7 +91,7 @@ class Change:
         Raises:
             ConflictError: somebody else changed it meanwhile; nothing was written.
         """
-        self._metadata.write(self._pairs)
+        self._metadata.write(self._pairs, self._segments)
 
 
 class Metadata:
@@ -95,12 +110,12 @@ class Metadata:
         """Begin a change."""
         return Change(self)
 
-    def write(self, pairs: dict[bytes, bytes | None]) -> None:
-        """Write records and the next revision, if the revision is still the one that was read."""
+    def write(self, pairs: dict[bytes, bytes | None], segments: Sequence[Segment] = ()) -> None:
+        """Write records, segments and the next revision, if the revision is still the one that was read."""
         following = self.revision + 1
         segment = self.store.segment(_CTX, [*pairs.items(), (_REVISION, following.to_bytes(8, "big"))])
-        now = self.revision.to_bytes(8, "big") if self.revision else None
-        self.store.commit([segment], expect={metadata_key(_REVISION): now}, durable=True)
+        before = self.revision.to_bytes(8, "big") if self.revision else None
+        self.store.commit([segment, *segments], expect={metadata_key(_REVISION): before}, durable=True)
         self.revision = following
 
     def stale(self) -> bool:
@@ -124,6 +139,11 @@ class Metadata:
     def _stored_revision(self) -> int:
         stored = self.store.get(_CTX, _REVISION)
         return int.from_bytes(stored, "big") if stored else 0
+
+
+def now() -> str:
+    """The time as metadata and logs record it: RFC 3339, UTC, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _repo_of(tkey: bytes) -> int:

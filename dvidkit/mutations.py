@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvidkit.errors import InvalidInputError
 from dvidkit.keys import as_bytes
+from dvidkit.metadata import now
 from dvidkit.mutationlog import MutationRecord, log_segment
 
 if TYPE_CHECKING:
@@ -194,7 +195,6 @@ class Mutation(Part):
         if self._logged:
             segments.append(self._record(elsewhere))
         store.commit(segments, durable=self._durable)
-        self.view.instance.repo.repos.announce(store)
 
     def _record(self, elsewhere: list[tuple[str, Any]]) -> Any:
         instance, node = self.view.instance, self.view.node
@@ -203,7 +203,7 @@ class Mutation(Part):
             instance.repo.uuid,
             node.uuid,
             instance.uuid,
-            instance.repo.repos.now(),
+            now(),
             self._id,
             self.user,
             self.app,

@@ -43,6 +43,7 @@ class RepoRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     log: tuple[str, ...] = ()
     properties: dict[str, Any] = {}
     passcode: str = ""
+    deleted: bool = False
     schema: int = SCHEMA
 
 

@@ -21,6 +21,7 @@ from dvidkit.errors import (
     shown,
 )
 from dvidkit.keys import VersionID
+from dvidkit.metadata import now
 from dvidkit.records import NodeRecord, RepoRecord
 from dvidkit.versions import VersionDAG
 
@@ -191,15 +192,29 @@ class Repo:
         """
         with self.repos.lock, self._alone(version):
             record = version.record
-            now = self.repos.now()
+            lines = (*record.log, *stamped(log))
+            committed = msgspec.structs.replace(record, locked=True, note=note or record.note, log=lines, updated=now())
+            self._write_node(committed, "commit", Note=note, Log=list(log))
+
+    def set_note(self, version: Version, note: str) -> None:
+        """Replace the note of an open version.
+
+        Raises:
+            VersionLocked: it is committed.
+        """
+        with self.repos.lock, self.writing(version):
+            self._write_node(msgspec.structs.replace(version.record, note=note, updated=now()), "nodenote", Note=note)
+
+    def add_log(self, version: Version, lines: Sequence[str]) -> None:
+        """Append to the log of an open version; each line gets the time before it.
+
+        Raises:
+            VersionLocked: it is committed.
+        """
+        with self.repos.lock, self.writing(version):
+            log = (*version.record.log, *stamped(lines))
             self._write_node(
-                msgspec.structs.replace(
-                    record,
-                    locked=True,
-                    note=note or record.note,
-                    log=(*record.log, *(f"{now}  {line}" for line in log)),
-                    updated=now,
-                )
+                msgspec.structs.replace(version.record, log=log, updated=now()), "nodelog", Log=list(lines)
             )
 
     def new_version(self, parent: Version, note: str = "", uuid: str | None = None) -> Version:
@@ -239,10 +254,11 @@ class Repo:
             VersionUnlocked: a parent is not committed.
             BranchExists: the first parent's branch goes on already.
         """
-        self._check_parents(parents)
+        self.check_merge(parents)
         return self._add(list(parents), parents[0].record.branch, note, uuid)
 
-    def _check_parents(self, parents: Sequence[Version]) -> None:
+    def check_merge(self, parents: Sequence[Version]) -> None:
+        """Raise what ``merge`` would raise for these parents."""
         if len(parents) < 2 or len(set(parents)) < len(parents):
             raise InvalidInputError(f"a merge needs two or more different parents, not {list(parents)}")
         for parent in parents:
@@ -251,22 +267,26 @@ class Repo:
             others = [other for other in parents if other != parent]
             if any(self.dag.is_ancestor(parent.id, other.id) for other in others):
                 raise InvalidInputError(f"{parent} is an ancestor of another parent of the merge")
+        self._check_child(parents, parents[0].record.branch)
 
     def _add(self, parents: list[Version], branch: str, note: str, uuid: str | None) -> Version:
         with self.repos.lock:
-            for parent in parents:
-                if not parent.locked:
-                    raise VersionUnlocked(f"version {parent.uuid} is not committed", uuid=parent.uuid)
-            if any(child.record.branch == branch for child in parents[0].children):
-                raise BranchExists(
-                    f"version {parents[0].uuid} has a child on branch {branch or MASTER!r} already",
-                    branch=branch or MASTER,
-                )
+            self._check_child(parents, branch)
             return self.repos.add_version(self, parents, branch, note, uuid)
 
-    def _write_node(self, record: NodeRecord) -> None:
+    def _check_child(self, parents: Sequence[Version], branch: str) -> None:
+        for parent in parents:
+            if not parent.locked:
+                raise VersionUnlocked(f"version {parent.uuid} is not committed", uuid=parent.uuid)
+        if any(child.record.branch == branch for child in parents[0].children):
+            raise BranchExists(
+                f"version {parents[0].uuid} has a child on branch {branch or MASTER!r} already", branch=branch or MASTER
+            )
+
+    def _write_node(self, record: NodeRecord, action: str, **fields: Any) -> None:
         change = self.repos.metadata.change()
         change.put_node(self.id, record)
+        change.log(action, self.record, version=record.uuid, **fields)
         change.write()
         self.nodes[record.version] = record
 
@@ -277,6 +297,33 @@ class Repo:
                 self._next_mutation, self._last_reserved = self.repos.reserve_mutation_ids(self)
             self._next_mutation += 1
             return self._next_mutation - 1
+
+    # --- about the repo ----------------------------------------------------------------------------------------------
+
+    def describe(self, alias: str | None = None, description: str | None = None) -> None:
+        """Change the names for people; ``None`` leaves one as it is."""
+        self._change(
+            alias=self.record.alias if alias is None else alias,
+            description=self.record.description if description is None else description,
+        )
+
+    def log(self, lines: Sequence[str]) -> None:
+        """Append to the repo's log; each line gets the time before it."""
+        with self.repos.lock:
+            self._change(log=(*self.record.log, *stamped(lines)))
+
+    def set_properties(self, properties: Mapping[str, Any]) -> None:
+        """Set free properties; others stay."""
+        with self.repos.lock:
+            self._change(properties={**self.record.properties, **properties})
+
+    def _change(self, **fields: Any) -> None:
+        with self.repos.lock:
+            record = msgspec.structs.replace(self.record, updated=now(), **fields)
+            change = self.repos.metadata.change()
+            change.put_repo(record)
+            change.write()
+            self.record = record
 
     # --- who may write, and when -------------------------------------------------------------------------------------
 
@@ -348,3 +395,9 @@ class Repo:
             return self.instances[name]
         except (KeyError, TypeError):
             raise UnknownInstance(f"repo {self.uuid} has no data instance {shown(name)}", name=str(name)) from None
+
+
+def stamped(lines: Sequence[str]) -> list[str]:
+    """Log lines as DVID keeps them: the time, two spaces, the text."""
+    time = now()
+    return [f"{time}  {line}" for line in lines]

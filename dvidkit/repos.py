@@ -6,7 +6,6 @@ import re
 import threading
 import uuid as uuids
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.errors import (
@@ -20,14 +19,15 @@ from dvidkit.errors import (
 )
 from dvidkit.instance import DataInstance
 from dvidkit.keys import VersionID
-from dvidkit.metadata import Everything, Metadata
+from dvidkit.metadata import Change, Everything, Metadata, now
+from dvidkit.passcodes import seal_passcode
 from dvidkit.records import InstanceRecord, NodeRecord, RepoRecord
 from dvidkit.repo import Repo, Version
+from dvidkit.upkeep import Deletions
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
     from dvidkit.kernel import Kernel
-    from dvidkit.store import Store
 
 _UUID: Final = re.compile(r"[0-9a-f]{32}")
 _REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]*)*)")
@@ -46,6 +46,7 @@ class Repos:
         kernel: whose they are.
         metadata: the records.
         lock: held while metadata is changed.
+        deletions: what is being removed after it was deleted.
     """
 
     def __init__(self, kernel: Kernel, metadata: Metadata) -> None:
@@ -54,6 +55,7 @@ class Repos:
         self.lock = threading.RLock()
         self._repos: dict[int, Repo] = {}
         self._by_uuid: dict[str, Version] = {}
+        self.deletions = Deletions(self)
         self._load(metadata.read())
 
     # --- looking up --------------------------------------------------------------------------------------------------
@@ -122,37 +124,45 @@ class Repos:
             UUIDExists: there is a version of this UUID.
             InvalidInputError: not a UUID.
         """
+        sealed = seal_passcode(passcode)
         with self.lock:
-            uuid, now = self._new_uuid(root), self.now()
+            uuid, time = self.new_uuid(root), now()
             change = self.metadata.change()
             record = RepoRecord(
-                change.next_id("repo"), uuid, now, now, alias=alias, description=description, passcode=passcode
+                change.next_id("repo"), uuid, time, time, alias=alias, description=description, passcode=sealed
             )
-            node = NodeRecord(change.next_id("version"), uuid, now, now)
+            node = NodeRecord(change.next_id("version"), uuid, time, time)
+            change.log("newrepo", record, version=uuid, Alias=alias)
             change.put_repo(record)
             change.put_node(record.id, node)
             change.write()
             repo = self._repos[record.id] = Repo(self, record)
-            self._place(repo, node)
+            self.place(repo, node)
             return repo
 
     def add_version(self, repo: Repo, parents: Sequence[Version], branch: str, note: str, uuid: str | None) -> Version:
         """Allocate and record a version whose place was checked."""
         with self.lock:
-            now = self.now()
             change = self.metadata.change()
-            node = NodeRecord(
-                change.next_id("version"),
-                self._new_uuid(uuid),
-                now,
-                now,
-                parents=tuple(parent.id for parent in parents),
-                branch=branch,
-                note=note,
-            )
+            node = self.allot_version(change, parents, branch, note, self.new_uuid(uuid))
             change.put_node(repo.id, node)
+            if len(parents) > 1:
+                change.log(
+                    "merge", repo.record, Parents=[parent.uuid for parent in parents], Child=node.uuid, Note=note
+                )
+            elif branch == parents[0].record.branch:
+                change.log("newversion", repo.record, Parent=parents[0].uuid, Child=node.uuid, Note=note)
+            else:
+                change.log("branch", repo.record, Parent=parents[0].uuid, Child=node.uuid, Branch=branch, Note=note)
             change.write()
-            return self._place(repo, node)
+            return self.place(repo, node)
+
+    def allot_version(
+        self, change: Change, parents: Sequence[Version], branch: str, note: str, uuid: str
+    ) -> NodeRecord:
+        """The record of a new open version; its id is taken when the change is written."""
+        time, ids = now(), tuple(parent.id for parent in parents)
+        return NodeRecord(change.next_id("version"), uuid, time, time, parents=ids, branch=branch, note=note)
 
     def create_instance(
         self, repo: Repo, typename: str | type[Datatype], name: str, version: Version, settings: Mapping[str, Any]
@@ -176,11 +186,13 @@ class Repos:
                 datatype.typename,
                 datatype.version,
                 version.uuid,
-                self.now(),
+                now(),
                 settings=parsed.to_builtins(),
+                store=self.kernel.alias_for(datatype.typename, name, repo.uuid, parsed.tags),
             )
             instance = DataInstance(repo, record, datatype, parsed, self.kernel.store_for(record))
             change.put_instance(repo.id, record)
+            change.log("newinstance", repo.record, version=version.uuid, Typename=record.typename, Dataname=name)
             change.write()
             repo.instances[name] = instance
             return instance
@@ -193,15 +205,12 @@ class Repos:
             change.write()
             return first, first + _MUTATION_STRIDE
 
-    def announce(self, store: Store) -> None:
-        """Say that the log of a store has grown."""
-        self.kernel.announce(store)
+    def known(self, uuid: str) -> bool:
+        """Whether a version has exactly this UUID or tag."""
+        return uuid in self._by_uuid
 
-    def now(self) -> str:
-        """The time as metadata records it: RFC 3339, UTC, microseconds."""
-        return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-    def _new_uuid(self, wanted: str | None) -> str:
+    def new_uuid(self, wanted: str | None = None) -> str:
+        """A UUID for a new version: the wanted one, checked, or a random one."""
         if wanted is None:
             return uuids.uuid4().hex
         uuid = wanted.lower() if isinstance(wanted, str) else ""
@@ -224,12 +233,27 @@ class Repos:
         for record in everything.repos:
             self._repos[record.id] = Repo(self, record)
         for repo_id, node in everything.nodes:
-            self._place(self._repos[repo_id], node)
+            self.place(self._repos[repo_id], node)
         for repo_id, each in everything.instances:
             repo = self._repos[repo_id]
-            repo.instances[each.name] = DataInstance.load(repo, each, self.kernel)
+            instance = DataInstance.load(repo, each, self.kernel)
+            if each.deleted:
+                self.deletions.add(repo, instance)
+            else:
+                repo.instances[each.name] = instance
+        for repo in list(self._repos.values()):
+            if repo.record.deleted:
+                self.forget(repo)
+                self.deletions.add(repo, None)
 
-    def _place(self, repo: Repo, node: NodeRecord) -> Version:
+    def forget(self, repo: Repo) -> None:
+        """Take a repo that was deleted out of every look-up."""
+        self._repos.pop(repo.id, None)
+        for node in repo.nodes.values():
+            self._by_uuid.pop(node.uuid, None)
+
+    def place(self, repo: Repo, node: NodeRecord) -> Version:
+        """Take a recorded version into the DAG."""
         repo.dag.add(node.version, node.parents)
         repo.nodes[node.version] = node
         version = self._by_uuid[node.uuid] = Version(repo, VersionID(node.version))

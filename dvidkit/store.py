@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from types import TracebackType
@@ -23,7 +23,7 @@ from dvidkit.checksum import seal, unseal
 from dvidkit.commit import Committer, Write
 from dvidkit.context import Context, DataContext, VersionedContext
 from dvidkit.engine import Backer, Capability, Compactor, Engine, OpenReport, Sizer, Snapshot, StoreConfig
-from dvidkit.errors import BadKey, BadType, StoreMismatch, UnsupportedError, shown
+from dvidkit.errors import BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
 from dvidkit.keys import (
     BLOB,
     DATA,
@@ -56,6 +56,7 @@ class Store(Reader):
         engine, config: what was opened.
         record: the store's identity and whether it keeps checksums.
         monitor: counters of reads and writes.
+        log_listeners: called, in the writing thread, after each write that added to the mutation log.
     """
 
     def __init__(self, engine: Engine, config: StoreConfig) -> None:
@@ -66,6 +67,7 @@ class Store(Reader):
         """
         self.engine = engine
         self.config = config
+        self.log_listeners: list[Callable[[], object]] = []
         self.monitor = Monitor(lambda: self._gets)
         self._total = self.monitor.counters
         self._capabilities = engine.capabilities
@@ -145,16 +147,19 @@ class Store(Reader):
         for start in range(0, len(tkeys), _CHUNK):
             self.write_pairs(ctx, [(tkey, None) for tkey in tkeys[start : start + _CHUNK]], durable=durable)
 
-    def delete_all(self, ctx: Context) -> None:
+    def delete_all(self, ctx: Context, *, stop: Callable[[], bool] = bool) -> None:
         """Remove every entry of the instance, of all versions, tombstones too.
 
-        In batches: interrupted, it has deleted a part, and can be called again to finish.
+        In batches: interrupted, it has deleted a part, and can be called again to finish. It ends early, with
+        ``StoreClosed``, when ``stop`` answers true between two of them.
         """
         if not isinstance(ctx, (DataContext, VersionedContext)):
             raise BadType(f"delete_all takes the context of an instance, not {shown(ctx)}")
         begin, end = instance_range(ctx.instance)
         with self._instant() as access:
             for page in access.pages(begin, end, keys_only=True):
+                if stop():
+                    raise StoreClosed("the deletion was stopped", engine=self.engine.name, path=self.config.path)
                 self._write([Segment([(cast(bytes, key), None) for key in page])], durable=None)
 
     def write_pairs(self, ctx: Context, pairs: Pairs, *, durable: bool | None = None) -> None:
@@ -175,6 +180,9 @@ class Store(Reader):
         self._life.refuse_if_read_only()
         write = Write(segments, self._durable if durable is None else durable, expect)
         self._committer.commit(write)
+        if any(each.stamp for each in segments):
+            for listener in self.log_listeners:
+                listener()
         total = self._total
         total.puts += 1
         for each in segments:

@@ -1,0 +1,204 @@
+"""Changes to existing instances and repos: names, syncs, tags, and deletion that survives interruption.
+
+A deletion is first recorded: from that moment the thing is gone for every reader. Its data is removed afterwards, in
+batches, by ``Deletions``; if the process ends before that is done, the next one goes on from the record.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from dvidkit import records
+from dvidkit.context import DataContext
+from dvidkit.errors import BadConfig, DvidkitError, InstanceExists, InvalidInputError, StoreClosed
+from dvidkit.instance import DataInstance
+from dvidkit.metadata import now
+from dvidkit.mutationlog import MutationLog
+from dvidkit.passcodes import check_passcode
+from dvidkit.records import InstanceRecord
+from dvidkit.repo import Repo
+
+if TYPE_CHECKING:
+    from dvidkit.repos import Repos
+
+_LOG: Final = logging.getLogger("dvidkit.kernel.upkeep")
+
+
+def rename_instance(instance: DataInstance, name: str, passcode: str = "") -> None:
+    """Give a data instance another name. Its data UUID, and what is synced to it, stay.
+
+    Raises:
+        InstanceExists, InvalidInputError, NotAllowed: nothing was changed.
+    """
+    from dvidkit.repos import check_name
+
+    repo = instance.repo
+    check_name(name)
+    with repo.repos.lock:
+        check_passcode(repo.record.passcode, passcode)
+        if name in repo.instances:
+            raise InstanceExists(f"repo {repo.uuid} has a data instance {name!r} already", name=name)
+        old = instance.name
+        _write(instance, msgspec.structs.replace(instance.record, name=name))
+        repo.instances[name] = repo.instances.pop(old)
+
+
+def set_syncs(instance: DataInstance, names: Sequence[str], *, replace: bool = False) -> None:
+    """Have the instance answer the events of others of its repo; without ``replace`` they are added.
+
+    Nothing that was written before is told again.
+
+    Raises:
+        UnknownInstance: a name is not of the repo.
+        InvalidInputError: the instance itself, or one that tells nothing this datatype answers.
+    """
+    repo = instance.repo
+    sources = [repo.instance(name) for name in names]
+    for source in sources:
+        if source is instance or not source.datatype.emits & instance.datatype.consumes:
+            raise InvalidInputError(
+                f"{instance.datatype.typename} {instance.name!r} cannot be synced to "
+                f"{source.datatype.typename} {source.name!r}"
+            )
+    with repo.repos.lock:
+        kept = () if replace else instance.record.syncs
+        syncs = tuple(dict.fromkeys((*kept, *(source.uuid for source in sources))))
+        _write(instance, msgspec.structs.replace(instance.record, syncs=syncs))
+
+
+def set_tags(instance: DataInstance, tags: Mapping[str, str], *, replace: bool = False) -> None:
+    """Set free names and values of the instance; without ``replace`` others stay."""
+    if not all(isinstance(text, str) for pair in tags.items() for text in pair):
+        raise BadConfig("tags are texts by text", setting="tags")
+    merged = dict(tags) if replace else {**instance.settings.tags, **tags}
+    change_settings(instance, tags=merged)
+
+
+def change_settings(instance: DataInstance, **changes: Any) -> None:
+    """Change settings of an instance; they hold for all versions.
+
+    Raises:
+        BadConfig: an unknown setting or a value that does not fit; nothing was changed.
+    """
+    with instance.repo.repos.lock:
+        settings = instance.datatype.settings.parse({**instance.record.settings, **changes})
+        _write(instance, msgspec.structs.replace(instance.record, settings=settings.to_builtins()))
+        instance.settings = settings
+
+
+def _write(instance: DataInstance, record: InstanceRecord) -> None:
+    change = instance.repo.repos.metadata.change()
+    change.put_instance(instance.repo.id, record)
+    change.write()
+    instance.record = record
+
+
+def delete_instance(instance: DataInstance, passcode: str = "") -> None:
+    """Delete a data instance with its data in every version. Returns when it is gone for readers.
+
+    Raises:
+        NotAllowed: the repo has a passcode, and it is another.
+    """
+    repo = instance.repo
+    with repo.repos.lock:
+        check_passcode(repo.record.passcode, passcode)
+        _write(instance, msgspec.structs.replace(instance.record, deleted=True))
+        del repo.instances[instance.name]
+    repo.repos.deletions.add(repo, instance)
+
+
+def delete_repo(repo: Repo, passcode: str = "") -> None:
+    """Delete a repo with all its versions and data. Returns when it is gone for readers.
+
+    Raises:
+        NotAllowed: the repo has a passcode, and it is another.
+    """
+    repos = repo.repos
+    with repos.lock:
+        check_passcode(repo.record.passcode, passcode)
+        record = msgspec.structs.replace(repo.record, deleted=True, updated=now())
+        change = repos.metadata.change()
+        change.put_repo(record)
+        change.write()
+        repo.record = record
+        repos.forget(repo)
+    repos.deletions.add(repo, None)
+
+
+class Deletions:
+    """Removes the data of what was deleted, one thing after another, in a thread that ends when all is done."""
+
+    def __init__(self, repos: Repos) -> None:
+        self._repos = repos
+        self._todo: list[tuple[Repo, DataInstance | None]] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def add(self, repo: Repo, instance: DataInstance | None) -> None:
+        """Remove the data of an instance, or of a whole repo."""
+        with self._changed:
+            self._todo.append((repo, instance))
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(target=self._run, name="dvidkit-deletions", daemon=True)
+                self._thread.start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until everything deleted so far is removed; whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._todo, seconds)
+
+    def stop(self) -> None:
+        """Stop after the batch at hand; the next process goes on."""
+        with self._changed:
+            self._stopped = True
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._todo or self._stopped:
+                    self._thread = None
+                    self._changed.notify_all()
+                    return
+                repo, instance = self._todo[0]
+            try:
+                self._remove(repo, instance)
+            except StoreClosed:
+                self.stop()
+            except DvidkitError:
+                _LOG.exception("the data of %s is left for the next start", instance or repo)
+            with self._changed:
+                if not self._stopped:
+                    self._todo.pop(0)
+                self._changed.notify_all()
+
+    def _remove(self, repo: Repo, instance: DataInstance | None) -> None:
+        if instance is not None:
+            self._remove_data(instance)
+            with self._repos.lock:
+                change = self._repos.metadata.change()
+                change.delete_tkey(records.instance_tkey(repo.id, instance.id))
+                change.write()
+            return
+        for each in list(repo.instances.values()):
+            self._remove_data(each)
+        with self._repos.lock:
+            change = self._repos.metadata.change()
+            for each in repo.instances.values():
+                change.delete_tkey(records.instance_tkey(repo.id, each.id))
+            for version in repo.nodes:
+                change.delete_tkey(records.node_tkey(repo.id, version))
+            change.delete_tkey(records.repo_tkey(repo.id))
+            change.write()
+
+    def _remove_data(self, instance: DataInstance) -> None:
+        instance.store.delete_all(DataContext(instance.id), stop=lambda: self._stopped)
+        MutationLog(instance.store).forget(instance.id)
