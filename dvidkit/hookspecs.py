@@ -14,6 +14,8 @@ import pluggy
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
     from dvidkit.engine import Engine
+    from dvidkit.kernel import Kernel
+    from dvidkit.mutationlog import MutationRecord
 
 GROUP: Final = "dvidkit"
 
@@ -43,5 +45,20 @@ def dvidkit_datatypes() -> Iterable[type[Datatype]]:
 
     Returns:
         Datatype classes; none is fine.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def dvidkit_mutation(kernel: Kernel, record: MutationRecord) -> None:
+    """Take notice of a change: of data, or of a repo.
+
+    Called in a thread of its own, in the order in which changes were written, only for changes that were; at least
+    once each, also after a crash: ``record.number`` tells a repetition. What is raised here is logged, and the same
+    record is delivered again after a pause, before any later one.
+
+    Args:
+        kernel: whose store was changed.
+        record: what was changed, by whom; ``record.to_json()`` is its form in DVID's Kafka topics.
     """
     raise NotImplementedError

@@ -9,6 +9,7 @@ from typing import Any, Final
 from dvidkit.assignment import Assignment
 from dvidkit.engine import Durability, StoreConfig
 from dvidkit.errors import BadConfig, shown
+from dvidkit.feed import Feeds
 from dvidkit.metadata import Metadata
 from dvidkit.plugins import Plugins
 from dvidkit.records import InstanceRecord
@@ -27,6 +28,7 @@ class Kernel:
         stores: open stores by alias.
         assignment: which of them keeps what.
         repos: the repos.
+        feeds: delivery of the mutation log to plugins and to subscribers in other stores.
         full_write: committed versions take writes; for repairs and old test suites.
     """
 
@@ -59,6 +61,7 @@ class Kernel:
             for alias, config in configs.items():
                 self.stores[alias] = self.open_store(config)
             self.repos = Repos(self, Metadata(self.stores[self.assignment.metadata]))
+            self.feeds = Feeds(self)
         except BaseException:
             self.close()
             raise
@@ -83,8 +86,9 @@ class Kernel:
 
     def close(self) -> None:
         """End what runs in the background, close every store. Idempotent."""
-        if hasattr(self, "repos"):
+        if hasattr(self, "feeds"):
             self.repos.deletions.stop()
+            self.feeds.stop()
         for store in self.stores.values():
             store.close()
 

@@ -19,6 +19,7 @@ from dvidkit.errors import InvalidInputError
 from dvidkit.keys import as_bytes
 from dvidkit.metadata import now
 from dvidkit.mutationlog import MutationRecord, log_segment
+from dvidkit.segment import Segment
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
@@ -120,6 +121,7 @@ class Mutation(Part):
         self._after: list[Callable[[], object]] = []
         self._id = 0
         self._logged = True
+        self._extra: list[Segment] = []
 
     @property
     def id(self) -> int:
@@ -139,6 +141,10 @@ class Mutation(Part):
     def emit(self, kind: str, payload: Any) -> None:
         """Tell subscribers, in this order, when the block ends; what they change is part of this mutation."""
         self._events.append((kind, payload))
+
+    def also(self, segment: Segment) -> None:
+        """Write this with everything else; for the kernel's own records."""
+        self._extra.append(segment)
 
     def after(self, function: Callable[[], object]) -> None:
         """Call the function once the mutation is written; not at all if it fails."""
@@ -190,13 +196,13 @@ class Mutation(Part):
     def _write(self, elsewhere: list[tuple[str, Any]]) -> None:
         store = self.view.store
         segments = [store.segment(part.view.ctx, part.pairs) for part in self._parts.values() if part.pairs]
-        if not segments:
-            return
-        if self._logged:
+        if segments and self._logged:
             segments.append(self._record(elsewhere))
-        store.commit(segments, durable=self._durable)
+        segments += self._extra
+        if segments:
+            store.commit(segments, durable=self._durable)
 
-    def _record(self, elsewhere: list[tuple[str, Any]]) -> Any:
+    def _record(self, elsewhere: list[tuple[str, Any]]) -> Segment:
         instance, node = self.view.instance, self.view.node
         record = MutationRecord(
             self.action,

@@ -385,6 +385,10 @@ class Repo:
         """
         return self.repos.create_instance(self, typename, name, version or self.head(), settings)
 
+    def instance_of_uuid(self, uuid: str) -> DataInstance | None:
+        """The data instance of this data UUID, or ``None``."""
+        return next((each for each in list(self.instances.values()) if each.uuid == uuid), None)
+
     def instance(self, name: str) -> DataInstance:
         """The data instance of this name.
 

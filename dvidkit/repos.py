@@ -205,6 +205,10 @@ class Repos:
             change.write()
             return first, first + _MUTATION_STRIDE
 
+    def find(self, uuid: str) -> Version | None:
+        """The version of exactly this UUID or tag, or ``None``."""
+        return self._by_uuid.get(uuid)
+
     def known(self, uuid: str) -> bool:
         """Whether a version has exactly this UUID or tag."""
         return uuid in self._by_uuid

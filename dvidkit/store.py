@@ -307,6 +307,10 @@ class Store(Reader):
         """Stored bytes of one instant, dvidkit's own records among them; for the kernel's modules."""
         return self._instant()
 
+    def read_own(self, key: bytes) -> bytes | None:
+        """Stored bytes of one key as they are; for the kernel's own records."""
+        return self._access.get(key)
+
     def write_own(self, changes: Changes) -> None:
         """Write stored bytes as they are; for the kernel's own records."""
         self._write([Segment(changes)], durable=None)

@@ -69,6 +69,7 @@ def set_syncs(instance: DataInstance, names: Sequence[str], *, replace: bool = F
         kept = () if replace else instance.record.syncs
         syncs = tuple(dict.fromkeys((*kept, *(source.uuid for source in sources))))
         _write(instance, msgspec.structs.replace(instance.record, syncs=syncs))
+    repo.repos.kernel.feeds.refresh()
 
 
 def set_tags(instance: DataInstance, tags: Mapping[str, str], *, replace: bool = False) -> None:
