@@ -7,7 +7,7 @@ method, path and documentation. Routing, help texts and the OpenAPI document are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -45,6 +45,8 @@ class Endpoint:
         takes, returns: media types of the bodies, empty for none.
         mutates: changes data, so a committed version refuses it.
         heavy: may block or compute for long; run on a pool of bounded size.
+        streams: takes its body as a stream of pieces.
+        role: who may call it beyond what its method says: ``""`` anyone, ``"admin"`` administrators.
     """
 
     method: str
@@ -57,10 +59,11 @@ class Endpoint:
     returns: str = ""
     mutates: bool = False
     heavy: bool = False
+    streams: bool = False
+    role: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A request as an endpoint sees it.
 
     Attributes:
@@ -68,17 +71,19 @@ class Request:
         path: values of the path's parameters, decoded.
         query: query arguments; of a repeated one the last.
         headers: names in lower case.
-        body: the whole body.
+        body: the whole body; empty where the endpoint takes a stream.
         user, app: who asks, from DVID's ``u`` and ``app`` arguments or the authenticated user.
+        stream: the body in pieces as they arrive, for endpoints that ask for it.
     """
 
     method: str
-    path: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
     body: bytes = b""
     user: str = ""
     app: str = ""
+    stream: Iterator[bytes] | None = None
 
     def flag(self, name: str) -> bool:
         """Whether the query argument is the string ``true`` (or ``on``), as DVID reads booleans."""
@@ -96,8 +101,7 @@ class Request:
         return integer(text or "", name)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """What an endpoint answers.
 
     Attributes:
@@ -110,7 +114,7 @@ class Response:
     body: bytes | Iterator[bytes] = b""
     media_type: str = ""
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 Handler = TypeVar("Handler", bound=Callable[..., Response])
@@ -130,11 +134,13 @@ def endpoint(
     returns: str = "",
     mutates: bool | None = None,
     heavy: bool = False,
+    streams: bool = False,
+    role: str = "",
 ) -> Callable[[Handler], Handler]:
     """Make a method of a datatype an endpoint. May be used several times on one method, for several rows.
 
     Args:
-        method, path, query, takes, returns, heavy: see ``Endpoint``.
+        method, path, query, takes, returns, heavy, streams, role: see ``Endpoint``.
         mutates: unless given, everything but ``GET`` and ``HEAD``.
     """
 
@@ -151,6 +157,8 @@ def endpoint(
             returns,
             method not in ("GET", "HEAD") if mutates is None else mutates,
             heavy,
+            streams,
+            role,
         )
         setattr(function, _ENDPOINTS, (row, *getattr(function, _ENDPOINTS, ())))
         return function
