@@ -8,7 +8,7 @@ file                content
 ==================  ===================================================================================================
 ``dvidkit.toml``    the marker: ``format`` (of this file), ``engine``, ``layout`` (of the engine's own files),
                     ``uuid``, ``created``, ``ready`` (false until the engine has made its files)
-``dvidkit.lock``    who has the store open: pid, host, time; locked with ``flock``
+``dvidkit.lock``    who has the store open: pid, host, time, durability; locked with ``flock``; emptied by ``release``
 ``data/``           the engine's own files
 ==================  ===================================================================================================
 
@@ -51,6 +51,9 @@ class StoreDirectory:
         data: where the engine keeps its files; exists.
         created: this claim is making the store; call ``made`` when the engine's files are there.
         uuid: identity of the store, for ever.
+        unclean: whoever had the store open last did not close it.
+        left_unsafe: and they had opened it ``volatile``, so a loss of power may have broken it.
+        forked: this is a forked child, to which the store is lost.
     """
 
     def __init__(self, config: StoreConfig, engine: str, layout: int) -> None:
@@ -69,7 +72,12 @@ class StoreDirectory:
         self.path = Path(os.path.realpath(config.path))
         self.data = self.path / DATA
         self.created = False
+        self.unclean = False
+        self.left_unsafe = False
+        self.forked = False
         self.uuid = ""
+        self._durability = config.durability
+        self._signed = False
         self._fds: list[int] = []
         self._make_directory(config)
         try:
@@ -85,7 +93,19 @@ class StoreDirectory:
         self._write_marker(ready=True)
 
     def release(self) -> None:
-        """Give the directory up. Idempotent."""
+        """Give the directory up, as an orderly close does. Idempotent."""
+        if self._signed:
+            self._signed = False
+            with suppress(OSError):
+                os.ftruncate(self._fds[-1], 0)
+        self._close_files()
+
+    def forget(self) -> None:
+        """In a forked child: close our copies of the lock's files without unlocking them for the parent."""
+        self.forked = True
+        self._close_files()
+
+    def _close_files(self) -> None:
         while self._fds:
             os.close(self._fds.pop())
 
@@ -139,10 +159,18 @@ class StoreDirectory:
 
     def _sign(self) -> None:
         """Say in the lock file who has the store; a full disk is no reason not to open it."""
-        text = f"pid {os.getpid()}\nhost {socket.gethostname()}\nsince {_now()}\n"
+        lock = self._fds[-1]
+        text = f"pid {os.getpid()}\nhost {socket.gethostname()}\nsince {_now()}\ndurability {self._durability}\n"
         with suppress(OSError):
-            os.ftruncate(self._fds[-1], 0)
-            os.pwrite(self._fds[-1], text.encode(), 0)
+            before = os.pread(lock, 4096, 0)
+            self.unclean = bool(before)
+            self.left_unsafe = b"\ndurability volatile\n" in before
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, text.encode(), 0)
+            self._signed = True
+            if self._durability == "volatile":
+                os.fsync(lock)
+                _sync_directory(self.path)
 
     def _identify(self, config: StoreConfig) -> None:
         marker = self.path / MARKER
@@ -212,7 +240,7 @@ class StoreDirectory:
 
 
 class _Forget:
-    """In a forked child: close our copies of the lock's files without unlocking them for the parent."""
+    """What ``os.register_at_fork`` calls; it does not keep the claim alive."""
 
     def __init__(self, directory: StoreDirectory) -> None:
         self._directory = weakref.ref(directory)
@@ -220,7 +248,7 @@ class _Forget:
     def __call__(self) -> None:
         directory = self._directory()
         if directory is not None:
-            directory.release()
+            directory.forget()
 
 
 def _now() -> str:

@@ -26,6 +26,11 @@ def closed_error() -> StoreClosed:
     return StoreClosed("the store is closed", engine="lmdb")
 
 
+def busy_error() -> StoreBusy:
+    """A snapshot or scan was ended because the map had to move."""
+    return StoreBusy("LMDB's map was enlarged while this was being read; read again", engine="lmdb")
+
+
 def translate(error: lmdb.Error, path: str) -> StoreError:
     """The error of the tree for a driver's error."""
     text = f"LMDB: {error}"

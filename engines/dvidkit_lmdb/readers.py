@@ -3,19 +3,21 @@
 A pooled reader is a transaction with a cursor, taken by one thread at a time. It stays valid until the next commit:
 then the idle ones are given up, so that none of them keeps old pages from being used again. While the environment is
 resized or a write is rolled back nobody may be reading (py-lmdb would wait for a moment without readers, which under
-load never comes), so the pool can be held: whoever wants to read then waits.
+load never comes), so the readers can be held: whoever wants to read then waits.
 """
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import lmdb
 
+from dvidkit.errors import StoreError
 from dvidkit_lmdb.failures import closed_error
 
 _PATIENCE: Final = 30.0
@@ -27,10 +29,10 @@ class Reader:
 
     __slots__ = ("commit", "cursor", "txn")
 
-    def __init__(self, env: lmdb.Environment, commit: int) -> None:
+    def __init__(self, txn: lmdb.Transaction[bytes], commit: int) -> None:
         self.commit = commit
-        self.txn = env.begin()
-        self.cursor = self.txn.cursor()
+        self.txn = txn
+        self.cursor = txn.cursor()
 
 
 class Readers:
@@ -39,19 +41,40 @@ class Readers:
     Attributes:
         idle: readers nobody uses; popping and appending are atomic.
         commit: number of commits so far; a reader of an earlier one is not used again.
-        current: ``commit``, or -1 while the pool is held: only readers of this commit may go back to ``idle`` as
+        current: ``commit``, or -1 while readers are held: only readers of this commit may go back to ``idle`` as
             they are.
+        holding: readers are held; for scans and snapshots, which look before each step and then ``pause``.
     """
 
-    def __init__(self, env: lmdb.Environment) -> None:
+    def __init__(self, env: lmdb.Environment, failure: Callable[[lmdb.Error], StoreError]) -> None:
         self._env = env
+        self._failure = failure
         self.idle: list[Reader] = []
         self.commit = 0
         self.current = 0
+        self.holding = False
         self._out = 0
-        self._held = False
         self._closed = False
         self._changed = threading.Condition()
+
+    def begin(self) -> lmdb.Transaction[bytes]:
+        """A read transaction that is the caller's; slots of dropped readers are swept up if there is none left.
+
+        Raises:
+            StoreBusy: more scans and snapshots are open than LMDB has slots for.
+        """
+        try:
+            return self._env.begin()
+        except lmdb.ReadersFullError:
+            self._drain()
+            gc.collect()
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+        try:
+            self._env.reader_check()
+            return self._env.begin()
+        except lmdb.Error as error:
+            raise self._failure(error) from error
 
     def take(self) -> Reader:
         """A reader that sees every commit so far.
@@ -87,20 +110,21 @@ class Readers:
     def held(self) -> Iterator[None]:
         """Wait until no pooled reader is out, and keep it so for the block."""
         with self._changed:
-            while self._held:
+            while self.holding:
                 self._changed.wait()
-            self._held = True
+            self.holding = True
             self.current = -1
         try:
             end = time.monotonic() + _PATIENCE
+            self._drain()
             while self._out and time.monotonic() < end:
-                self._drain()
                 with self._changed:
                     self._changed.wait_for(lambda: self._out == 0, _STEP)
+                self._drain()
             yield
         finally:
             with self._changed:
-                self._held = False
+                self.holding = False
                 self.current = self.commit
                 self._changed.notify_all()
 
@@ -110,24 +134,30 @@ class Readers:
             self._closed = True
 
     def pause(self) -> None:
-        """Return when the pool is not held; for scans and snapshots, between two steps."""
-        if self._held:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._held)
+        """Return when readers are not held."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.holding)
 
     def _new(self) -> Reader:
         with self._changed:
-            while self._held:
+            while self.holding:
                 self._changed.wait()
             if self._closed:
                 raise closed_error()
-            reader = Reader(self._env, self.commit)
             self._out += 1
-            return reader
+            commit = self.commit
+        try:
+            return Reader(self.begin(), commit)
+        except BaseException:
+            self._returned()
+            raise
 
     def _discard(self, reader: Reader) -> None:
         reader.cursor.close()
         reader.txn.abort()
+        self._returned()
+
+    def _returned(self) -> None:
         with self._changed:
             self._out -= 1
             self._changed.notify_all()
@@ -135,6 +165,7 @@ class Readers:
     def _drain(self) -> None:
         while self.idle:
             try:
-                self._discard(self.idle.pop())
+                reader = self.idle.pop()
             except IndexError:
                 return
+            self._discard(reader)

@@ -1,34 +1,40 @@
 """An open LMDB environment behind the engine contract.
 
 What LMDB would let through is stopped here: writes of ``None`` (stored as empty), keys over 511 bytes (silently absent
-on reads), a map that is full, reader slots that ran out, a file shorter than its pages (a bus error on reading).
+on reads), a map that is full, reader slots that ran out, a data file that is gone (LMDB would begin a new, empty one)
+or shorter than its pages (a bus error on reading).
 """
 
 from __future__ import annotations
 
-import gc
+import mmap
 import os
-import shutil
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from operator import itemgetter
 from typing import Any, Final, cast
 
 import lmdb
 
 from dvidkit.engine import Batch, Item, OpenReport, StoreConfig
-from dvidkit.errors import BadConfig, ConflictError, CorruptData, LimitError, StoreBusy, StoreError, StoreFull, shown
-from dvidkit.storedir import StoreDirectory, close_on_exec, os_error
-from dvidkit_lmdb.failures import closed_error, translate
+from dvidkit.errors import (
+    ConflictError,
+    LimitError,
+    StoreClosed,
+    StoreError,
+    StoreForked,
+    StoreFull,
+    shown,
+)
+from dvidkit.storedir import StoreDirectory, close_on_exec
+from dvidkit_lmdb.copying import copy_rows
+from dvidkit_lmdb.environment import LAYOUT, open_environment
+from dvidkit_lmdb.failures import busy_error, closed_error, translate
 from dvidkit_lmdb.readers import Readers
 from dvidkit_lmdb.views import TxnView, first_from, get_many
 
-_LAYOUT: Final = 1
-_MAP_SIZE: Final = 1 << 40
-_SMALLEST_MAP: Final = 1 << 26
-_MAX_READERS: Final = 2046
-_SPARE_TXNS: Final = 32
 _GROW_AT: Final = 0.8
 _PAGES_PER_CHANGE: Final = 8
 _MAX_KEY: Final = 511
@@ -41,83 +47,41 @@ class LmdbStore:
     """See ``ByteStore``."""
 
     def __init__(self, config: StoreConfig) -> None:
-        map_size = _option(config, "map_size", _MAP_SIZE)
-        readahead = _option(config, "readahead", True)
         self._durability = config.durability
-        self._directory = StoreDirectory(config, "lmdb", _LAYOUT)
+        self._directory = StoreDirectory(config, "lmdb", LAYOUT)
         self._path = str(self._directory.path)
         try:
-            self._env = self._open_env(config, map_size, readahead=readahead)
-            self._check_length()
+            self._env, notes = open_environment(self._directory, config)
+            if self._directory.created:
+                self._env.sync(True)
+                self._directory.made()
         except BaseException:
             self._directory.release()
             raise
-        if self._directory.created:
-            self._env.sync(True)
-            self._directory.made()
         close_on_exec(self._directory.data)
-        self.report = OpenReport(created=self._directory.created)
-        self.readers = Readers(self._env)
-        self.views: weakref.WeakSet[TxnView] = weakref.WeakSet()
+        self.report = OpenReport(created=self._directory.created, notes=notes)
+        self.readers = Readers(self._env, self.failure)
+        self._views: weakref.WeakSet[TxnView] = weakref.WeakSet()
+        self._viewing = threading.Lock()
         self._writing = threading.Lock()
         self._closed = False
         self._map_size: int = self._env.info()["map_size"]
-
-    # --- opening -----------------------------------------------------------------------------------------------------
-
-    def _open_env(self, config: StoreConfig, map_size: int, *, readahead: bool) -> lmdb.Environment:
-        while True:
-            try:
-                return lmdb.open(
-                    str(self._directory.data),
-                    map_size=map_size,
-                    readonly=config.read_only,
-                    lock=not config.read_only,
-                    create=self._directory.created,
-                    metasync=config.durability == "durable",
-                    sync=config.durability != "volatile",
-                    readahead=readahead,
-                    max_readers=_MAX_READERS,
-                    max_spare_txns=_SPARE_TXNS,
-                    lib_version=0,
-                )
-            except (MemoryError, lmdb.MemoryError) as error:
-                if map_size <= _SMALLEST_MAP:
-                    raise StoreError("no address space for LMDB's map", engine="lmdb", path=self._path) from error
-                map_size //= 4
-            except lmdb.Error as error:
-                raise translate(error, self._path) from error
-            except OSError as error:
-                raise os_error(error, f"cannot open {self._path}", "lmdb", self._path) from error
-
-    def _check_length(self) -> None:
-        """A file cut short would be a bus error at the first read of a missing page."""
-        expected = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        length = os.path.getsize(self._directory.data / "data.mdb")
-        if length < expected and length > 2 * self._env.stat()["psize"]:
-            self._env.close()
-            raise CorruptData(f"data.mdb has {length} of {expected} bytes", engine="lmdb", path=self._path)
-
-    def begin_view(self) -> lmdb.Transaction[bytes]:
-        """A read transaction of its own; slots of dropped or dead readers are swept up if there is none left."""
-        self.readers.pause()
-        if self._closed:
-            raise closed_error()
-        try:
-            return self._env.begin()
-        except lmdb.ReadersFullError:
-            gc.collect()
-            self._env.reader_check()
-        except lmdb.Error as error:
-            raise self.failure(error) from error
-        try:
-            return self._env.begin()
-        except lmdb.Error as error:
-            raise self.failure(error) from error
+        self._page: int = self._env.stat()["psize"]
+        self._data = self._directory.data / "data.mdb"
 
     def failure(self, error: lmdb.Error) -> StoreError:
         """The error of the tree for a driver's error."""
-        return closed_error() if self._closed else translate(error, self._path)
+        found = closed_error() if self._closed else translate(error, self._path)
+        return busy_error() if isinstance(found, StoreClosed) and not self._closed else found
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child, where LMDB's objects are not to be touched."""
+        return self._directory.forked
+
+    def forked_error(self) -> StoreError:
+        """What a view raises in a forked child."""
+        return StoreForked("the store was opened before this process was forked", engine="lmdb", path=self._path)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -125,7 +89,7 @@ class LmdbStore:
         """See ``ByteReader.get``."""
         reader = self.readers.take()
         try:
-            return reader.txn.get(key)
+            return reader.txn.get(key) if key else None
         except lmdb.Error as error:
             raise self.failure(error) from error
         finally:
@@ -180,32 +144,34 @@ class LmdbStore:
 
     def scan(self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False) -> Iterator[Any]:
         """See ``ByteReader.scan``."""
-        for page in self.scan_pages(begin, end, reverse=reverse, keys_only=keys_only):
-            yield from page
+        with closing(self.snapshot()) as view:
+            yield from view.scan(begin, end, reverse=reverse, keys_only=keys_only)
 
     def scan_pages(
         self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False
     ) -> Iterator[list[Any]]:
         """See ``PageReader.scan_pages``."""
-        view = self.snapshot()
-        try:
+        with closing(self.snapshot()) as view:
             yield from view.scan_pages(begin, end, reverse=reverse, keys_only=keys_only)
-        finally:
-            view.close()
 
     def scan_last_before(
         self, begin: bytes, end: bytes, ceiling: bytes, /, *, keys_only: bool = False
     ) -> Iterator[list[Any]]:
         """See ``LastReader.scan_last_before``."""
-        view = self.snapshot()
-        try:
+        with closing(self.snapshot()) as view:
             yield from view.scan_last_before(begin, end, ceiling, keys_only=keys_only)
-        finally:
-            view.close()
 
     def snapshot(self) -> TxnView:
         """See ``ByteStore.snapshot``."""
-        return TxnView(self)
+        while True:
+            self.readers.pause()
+            with self._viewing:
+                if self._closed:
+                    raise closed_error()
+                if not self.readers.holding:
+                    view = TxnView(self, self.readers.begin())
+                    self._views.add(view)
+                    return view
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -213,19 +179,24 @@ class LmdbStore:
         """See ``ByteStore.write``."""
         size = _checked_size(batch)
         with self._writing:
-            if self._closed:
-                raise closed_error()
-            self._make_room(size, len(batch))
-            while not self._commit(batch, expect or {}):
-                self._grow(2 * self._map_size)
-            self.readers.committed()
-            if durable and self._durability != "durable":
-                self._sync()
+            self._write(batch, size, durable=durable, expect=expect or {})
 
     def delete_range(self, begin: bytes, end: bytes, /, *, durable: bool) -> None:
         """See ``RangeDeleter.delete_range``."""
-        keys = list(self.scan(begin, end, keys_only=True))
-        self.write([(key, None) for key in keys], durable=durable)
+        with self._writing:
+            batch = [(key, None) for key in self.scan(begin, end, keys_only=True)]
+            self._write(batch, 0, durable=durable, expect={})
+
+    def _write(self, batch: Batch, size: int, *, durable: bool, expect: Mapping[bytes, bytes | None]) -> None:
+        if self._closed:
+            raise closed_error()
+        self._make_room(size, len(batch))
+        while not self._commit(batch, expect):
+            self._grow(2 * self._map_size, 2 * self._map_size)
+        self._fill_up()
+        self.readers.committed()
+        if durable and self._durability != "durable":
+            self._sync()
 
     def _commit(self, batch: Batch, expect: Mapping[bytes, bytes | None]) -> bool:
         """One transaction; false if the map was full, and then nothing was written."""
@@ -235,7 +206,7 @@ class LmdbStore:
             raise self.failure(error) from error
         try:
             for key, value in expect.items():
-                if txn.get(key) != value:
+                if (txn.get(key) if key else None) != value:
                     txn.commit()
                     raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
             _apply(txn, batch)
@@ -263,56 +234,81 @@ class LmdbStore:
         except lmdb.Error as error:
             raise self.failure(error) from error
 
+    def _fill_up(self) -> None:
+        """Make the file as long as its pages.
+
+        LMDB leaves free pages at the end unwritten, and then a file that was cut short could not be told from one that
+        was not. A file that could not be lengthened is looked through when it is next opened.
+        """
+        whole = (self._env.info()["last_pgno"] + 1) * self._page
+        with suppress(OSError):
+            if os.path.getsize(self._data) < whole:
+                os.truncate(self._data, whole)
+
     # --- the map -----------------------------------------------------------------------------------------------------
 
     def _make_room(self, size: int, changes: int) -> None:
         """Grow the map before it is needed: to find it full in the middle costs a roll-back."""
-        page = 4096
-        used = (self._env.info()["last_pgno"] + 1) * page
-        need = used + 2 * size + _PAGES_PER_CHANGE * page * min(changes, 4096)
+        used = (self._env.info()["last_pgno"] + 1) * self._page
+        need = used + 2 * size + _PAGES_PER_CHANGE * self._page * min(changes, 4096)
         if need > _GROW_AT * self._map_size:
-            self._grow(max(2 * self._map_size, 2 * need))
+            self._grow(max(2 * self._map_size, 2 * need), max(self._map_size + self._page, need))
 
-    def _grow(self, size: int) -> None:
+    def _grow(self, wanted: int, least: int) -> None:
         """Make the map larger. Views that are open then lose their pages: their next step raises ``StoreBusy``."""
-        with self.readers.held():
-            for view in list(self.views):
-                view.close()
+        size = next((size for size in (wanted, least) if _has_address_space(size - self._map_size)), None)
+        if size is None:
+            raise self._map_full(least)
+        with self._viewing, self.readers.held():
+            for view in list(self._views):
+                view.end(busy_error)
             try:
-                self._env.set_mapsize(size)
+                self._env.set_mapsize(-(-size // self._page) * self._page)
             except (MemoryError, lmdb.Error, OSError) as error:
-                raise StoreFull(
-                    f"LMDB's map cannot grow from {self._map_size} to {size} bytes", engine="lmdb", path=self._path
-                ) from error
-            self._map_size = size
+                raise self._map_full(size) from error
+            self._map_size = self._env.info()["map_size"]
+
+    def _map_full(self, size: int) -> StoreFull:
+        return StoreFull(
+            f"LMDB's map cannot grow from {self._map_size} to {size} bytes", engine="lmdb", path=self._path
+        )
 
     # --- upkeep ------------------------------------------------------------------------------------------------------
 
     def backup(self, path: str, /) -> None:
-        """See ``Backer.backup``."""
-        target = StoreDirectory(StoreConfig("lmdb", path), "lmdb", _LAYOUT)
-        try:
-            if not target.created:
-                raise StoreBusy(f"there is a store at {path} already", engine="lmdb", path=path)
-            self._env.copy(str(target.data), compact=True)
-            target.made()
-        except lmdb.Error as error:
-            shutil.rmtree(target.path, ignore_errors=True)
-            raise self.failure(error) from error
-        finally:
-            target.release()
+        """See ``Backer.backup``.
+
+        Copied row by row: LMDB's own copy is one long operation, during which no write could be rolled back.
+        """
+        with closing(self.snapshot()) as view:
+            copy_rows(view.scan_pages(b"\x00", b"\xff" * (_MAX_KEY + 1)), path)
 
     def close(self) -> None:
         """See ``ByteStore.close``."""
+        if self.forked:
+            return
         with self._writing:
             if self._closed:
                 return
             self._closed = True
             self.readers.close()
-            for view in list(self.views):
-                view.close()
+            with self._viewing:
+                for view in list(self._views):
+                    view.close()
+            if self._durability == "volatile":
+                with suppress(lmdb.Error):
+                    self._env.sync(True)
             self._env.close()
             self._directory.release()
+
+
+def _has_address_space(size: int) -> bool:
+    """Whether a map could grow by this much. LMDB itself gives up the old map first, and is lost if it cannot."""
+    try:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ).close()
+    except (OSError, OverflowError, MemoryError):
+        return False
+    return True
 
 
 def _apply(txn: lmdb.Transaction[bytes], batch: Batch) -> None:
@@ -342,13 +338,3 @@ def _checked_size(batch: Batch) -> int:
         got = max(lengths) if max(lengths) > _MAX_KEY else 0
         raise LimitError(f"LMDB takes keys of 1 to 511 bytes, not {got}", what="max_key", limit=_MAX_KEY, got=got)
     return sum(lengths) + sum(map(len, filter(None, map(_value_of, batch))))
-
-
-def _option(config: StoreConfig, name: str, default: Any) -> Any:
-    unknown = set(config.options) - {"map_size", "readahead"}
-    if unknown:
-        raise BadConfig(f"engine 'lmdb' has no option {min(unknown)!r}", setting=min(unknown))
-    value = config.options.get(name, default)
-    if type(value) is not type(default) or (name == "map_size" and value < 1 << 20):
-        raise BadConfig(f"option {name!r} of engine 'lmdb' cannot be {shown(value)}", setting=name)
-    return value

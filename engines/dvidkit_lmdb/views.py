@@ -10,6 +10,7 @@ import lmdb
 
 from dvidkit.access import bounded_pages, paged
 from dvidkit.engine import Item
+from dvidkit.errors import StoreError
 from dvidkit_lmdb.failures import closed_error
 
 if TYPE_CHECKING:
@@ -86,94 +87,99 @@ def last_of_groups(
 class TxnView:
     """Reads of one transaction that lives until ``close``: a snapshot, or what a scan holds.
 
-    LMDB lets one thread at a time use a transaction, so every step takes the view's lock.
+    LMDB lets one thread at a time use a transaction, so every step takes the view's lock; but not while readers are
+    held, for whoever holds them may be about to end this view.
     """
 
-    def __init__(self, store: LmdbStore) -> None:
+    def __init__(self, store: LmdbStore, txn: lmdb.Transaction[bytes]) -> None:
         self._store = store
         self._lock = threading.Lock()
-        txn = store.begin_view()
         self._txn: lmdb.Transaction[bytes] | None = txn
         self._cursor = txn.cursor()
-        store.views.add(self)
+        self._ended: Callable[[], StoreError] = closed_error
 
     def get(self, key: bytes, /) -> bytes | None:
         """See ``ByteReader.get``."""
-        with self._lock:
-            return self._step(self._open().get, key)
+        return self._step(lambda: self._open().get(key) if key else None)
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """See ``ManyReader.get_many``."""
-        with self._lock:
-            self._open()
-            return self._step(get_many, self._cursor, keys)
+        return self._step(get_many, self._cursor, keys)
 
     def seek_last_before(self, end: bytes, floor: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader.seek_last_before``."""
-        with self._lock:
-            self._open()
-            found: Item | bytes | None = self._step(last_before, self._cursor, end, floor, keys_only=keys_only)
-            return found
+        found: Item | bytes | None = self._step(last_before, self._cursor, end, floor, keys_only=keys_only)
+        return found
 
     def seek_first_from(self, begin: bytes, end: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader.seek_first_from``."""
-        with self._lock:
-            self._open()
-            found: Item | bytes | None = self._step(first_from, self._cursor, begin, end, keys_only=keys_only)
-            return found
+        found: Item | bytes | None = self._step(first_from, self._cursor, begin, end, keys_only=keys_only)
+        return found
 
     def scan(self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False) -> Iterator[Any]:
         """See ``ByteReader.scan``."""
         for page in self.scan_pages(begin, end, reverse=reverse, keys_only=keys_only):
-            yield from page
+            for row in page:
+                self._open()
+                yield row
 
     def scan_pages(
         self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False
     ) -> Iterator[list[Any]]:
         """See ``PageReader.scan_pages``."""
-        with self._lock:
-            cursor = self._open().cursor()
+        cursor = self._step(self._new_cursor)
         if begin >= end:
             return
-        with self._lock:
-            self._open()
-            rows = self._step(rows_of, cursor, begin, end, reverse=reverse, keys_only=keys_only)
+        rows = self._step(rows_of, cursor, begin, end, reverse=reverse, keys_only=keys_only)
         yield from self._stepwise(bounded_pages(rows, begin if reverse else end, reverse=reverse, keys_only=keys_only))
 
     def scan_last_before(
         self, begin: bytes, end: bytes, ceiling: bytes, /, *, keys_only: bool = False
     ) -> Iterator[list[Any]]:
         """See ``LastReader.scan_last_before``."""
-        with self._lock:
-            cursor = self._open().cursor()
+        cursor = self._step(self._new_cursor)
         pages = paged(last_of_groups(cursor, begin, end, ceiling, keys_only=keys_only), keys_only=keys_only)
         yield from self._stepwise(pages)
 
     def _stepwise(self, pages: Iterator[list[Any]]) -> Iterator[list[Any]]:
-        while True:
-            with self._lock:
-                self._open()
-                page: list[Any] | None = self._step(next, pages, None)
-            if page is None:
-                return
+        page: list[Any] | None
+        while (page := self._step(next, pages, None)) is not None:
             yield page
+
+    def _new_cursor(self) -> lmdb.Cursor[bytes]:
+        return self._open().cursor()
 
     def close(self) -> None:
         """See ``Snapshot.close``."""
+        self.end(closed_error)
+
+    def end(self, why: Callable[[], StoreError]) -> None:
+        """Close the view; later steps raise what ``why`` makes. In a forked child LMDB is not told."""
+        if self._store.forked:
+            return
         with self._lock:
             txn, self._txn = self._txn, None
             if txn is not None:
+                self._ended = why
                 self._cursor.close()
                 txn.abort()
 
     def _open(self) -> lmdb.Transaction[bytes]:
-        self._store.readers.pause()
-        if self._txn is None:
-            raise closed_error()
+        if self._txn is None or self._store.forked:
+            raise self._store.forked_error() if self._store.forked else self._ended()
         return self._txn
 
     def _step(self, function: Callable[..., Result], *args: Any, **options: Any) -> Result:
-        try:
-            return function(*args, **options)
-        except lmdb.Error as error:
-            raise self._store.failure(error) from error
+        readers = self._store.readers
+        while True:
+            self._open()
+            if readers.holding:
+                readers.pause()
+            with self._lock:
+                if readers.holding:
+                    continue
+                self._open()
+                try:
+                    return function(*args, **options)
+                except lmdb.Error as error:
+                    raise self._store.failure(error) from error
