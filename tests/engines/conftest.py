@@ -1,0 +1,88 @@
+"""Every installed engine, each in a store of its own below ``tmp_path``.
+
+``engine`` is every installed engine in turn; a test marked ``capability("seek")`` gets those that declare it, one
+marked ``persistent`` those whose stores outlive ``close``. What else a test needs of stores it has from ``stores``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dvidkit.engine import Batch, Engine, Loss, StoreConfig
+from dvidkit.errors import MissingExtra
+from dvidkit.plugins import Plugins
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the markers."""
+    config.addinivalue_line("markers", "capability(name): only engines that declare it")
+    config.addinivalue_line("markers", "persistent: only engines whose stores outlive close")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give ``engine`` its values."""
+    if "engine" not in metafunc.fixturenames:
+        return
+    engines = list(Plugins().engines.values())
+    for marker in metafunc.definition.iter_markers("capability"):
+        engines = [engine for engine in engines if set(marker.args) <= engine.capabilities.features]
+    if metafunc.definition.get_closest_marker("persistent"):
+        engines = [engine for engine in engines if engine.capabilities.durable is not Loss.NONE]
+    metafunc.parametrize("engine", engines, ids=lambda engine: engine.name)
+
+
+class Stores:
+    """Opens stores of one engine and closes them at the end of the test."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.path = str(folder / "store")
+        self._opened: list[Any] = []
+
+    def config(self, name: str = "store", **settings: Any) -> StoreConfig:
+        """A configuration of the store of this name."""
+        return StoreConfig(self.engine.name, str(self.folder / name), **settings)
+
+    def open(self, name: str = "store", **settings: Any) -> Any:
+        """The store of this name, opened; skips the test if the engine's driver is not installed."""
+        try:
+            store = self.engine.open(self.config(name, **settings))
+        except MissingExtra as error:
+            pytest.skip(str(error))
+        self._opened.append(store)
+        return store
+
+    def of(self, batch: Batch, name: str = "store", **settings: Any) -> Any:
+        """A store with this content."""
+        store = self.open(name, **settings)
+        store.write(batch, durable=False)
+        return store
+
+    def reopened(self, store: Any, name: str = "store", **settings: Any) -> Any:
+        """Close the store and open it again."""
+        store.close()
+        return self.open(name, **{"create": False, **settings})
+
+    def close(self) -> None:
+        """Close every store."""
+        for store in self._opened:
+            store.close()
+
+
+@pytest.fixture
+def stores(engine: Engine, tmp_path: Path) -> Iterator[Stores]:
+    """Stores of the engine."""
+    stores = Stores(engine, tmp_path)
+    yield stores
+    stores.close()
+
+
+@pytest.fixture
+def store(stores: Stores) -> Any:
+    """A new store of the engine."""
+    return stores.open()
