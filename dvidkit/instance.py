@@ -104,13 +104,18 @@ class DataInstance:
             return VersionedContext(self.id, version.id, self.repo.dag, classes)
         return DataContext(self.id, self.repo.root.id, classes)
 
+    @property
+    def missing(self) -> bool:
+        """Whether its datatype is not installed."""
+        return bool(getattr(self.datatype, "missing", False))
+
     def usable(self) -> None:
         """Raise what using an instance without its datatype raises.
 
         Raises:
             PluginLoadError: naming the datatype.
         """
-        if getattr(self.datatype, "missing", False):
+        if self.missing:
             raise PluginLoadError(
                 f"data instance {self.name!r} needs datatype {self.record.typename!r}, which is not installed",
                 plugin=self.record.typename,

@@ -290,6 +290,11 @@ class Repo:
         change.write()
         self.nodes[record.version] = record
 
+    @property
+    def mutation_id(self) -> int:
+        """The next mutation id, as far as this process knows; 0 before it has handed one out."""
+        return self._next_mutation
+
     def next_mutation_id(self) -> int:
         """A mutation id: greater than every one before it, also those of earlier processes."""
         with self._ids:

@@ -68,6 +68,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settings.check()
         return settings
 
+    @classmethod
+    def sift(cls, config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The settings this class has, and the names of those it has not."""
+        names = {name.replace("_", "") for name in cls.__struct_fields__}
+        known = {given: value for given, value in config.items() if given.lower().replace("_", "") in names}
+        return known, [given for given in config if given not in known]
+
     def check(self) -> None:
         """Refuse combinations that no single field can see.
 

@@ -1,0 +1,255 @@
+"""The ASGI application: from a scope to an endpoint and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from dvidkit.endpoints import Endpoint, Request, Response
+from dvidkit.http.auth import ANONYMOUS, Caller, Gatekeeper
+from dvidkit.http.cors import Cors
+from dvidkit.http.metrics import Metrics
+from dvidkit.http.node import NodeApi
+from dvidkit.http.pool import Pool
+from dvidkit.http.repo import RepoApi
+from dvidkit.http.routes import Route, Routes, segments_of
+from dvidkit.http.server import ServerApi
+from dvidkit.http.service import ServiceConfig
+from dvidkit.http.status import PROBLEM, HTTPError, error_response
+from dvidkit.http.wire import (
+    BodyStream,
+    Receive,
+    Scope,
+    Send,
+    content_length,
+    headers_of,
+    query_of,
+    read_body,
+    send_response,
+    send_stream,
+)
+
+if TYPE_CHECKING:
+    from dvidkit.datatype import Datatype
+    from dvidkit.kernel import Kernel
+
+_LOG: Final = logging.getLogger("dvidkit.http.app")
+
+
+class App:
+    """A service over a kernel. An ASGI 3 application; the kernel stays the caller's to close.
+
+    Attributes:
+        kernel, config: what it serves, and how.
+        metrics: what it has answered.
+    """
+
+    def __init__(self, kernel: Kernel, config: ServiceConfig | None = None) -> None:
+        self.kernel = kernel
+        self.config = config or ServiceConfig()
+        kernel.full_write = self.config.mode == "fullwrite"
+        self.metrics = Metrics()
+        self.gatekeeper = Gatekeeper(self.config)
+        self.pool = Pool(self.config.limits)
+        self._cors = Cors(self.config.cors, timing=self.config.allow_timing)
+        self.routes = Routes()
+        self._by_type: dict[type[Datatype], Routes] = {}
+        for api in (ServerApi(self), RepoApi(self), NodeApi(self)):
+            self.routes.extend(api.endpoints, api)
+
+    def reload_blocklist(self) -> None:
+        """Read the blocklist again from where the configuration says it is."""
+        self.gatekeeper = Gatekeeper(self.config)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI 3 has it."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            raise RuntimeError(f"dvidkit does not speak {scope['type']}")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self.pool.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    # --- one request -------------------------------------------------------------------------------------------------
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = perf_counter()
+        method, where = scope["method"], "unmatched"
+        try:
+            route, parameters, target = self._route(scope)
+            where = route.endpoint.path
+            response = await self._answer(route, parameters, target, scope, receive)
+        except Exception as error:
+            response = self._failed(error, scope)
+        extra = self._cors.headers(scope)
+        if isinstance(response.body, bytes):
+            await send_response(send, response, extra, head=method == "HEAD")
+        else:
+            await self._stream(send, response, extra, head=method == "HEAD")
+        self.metrics.count(method, where, response.status, perf_counter() - begun)
+
+    async def _stream(self, send: Send, response: Response, extra: list[tuple[bytes, bytes]], *, head: bool) -> None:
+        try:
+            await send_stream(send, response, extra, self.pool.run, head=head)
+        except Exception:
+            _LOG.exception("an answer broke off")
+            raise
+
+    def _failed(self, error: Exception, scope: Scope) -> Response:
+        raw = scope.get("raw_path") or quote(scope["path"]).encode()
+        problem = self.config.problem_json or any(
+            name == b"accept" and PROBLEM.encode() in value for name, value in scope["headers"]
+        )
+        response = error_response(error, raw.decode("latin-1"), problem=problem)
+        if response.status >= 500 and response.status != 503:
+            _LOG.error("%s %s failed", scope["method"], raw.decode("latin-1"), exc_info=error)
+        return response
+
+    def _route(self, scope: Scope) -> tuple[Route, dict[str, str], Any]:
+        """The endpoint of a request, its parameters, and the instance at its version if it is one of a datatype."""
+        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+        root = scope.get("root_path", "")
+        if root:
+            raw = raw.removeprefix(root.encode())
+        method: str = scope["method"]
+        if method == "OPTIONS":
+            raise HTTPError(204, "")
+        segments = segments_of(raw)
+        found = self.routes.find(method, segments)
+        if found is not None:
+            return *found, None
+        if len(segments) > 3 and segments[0] == "api" and segments[1] == "node":
+            return self._route_instance(method, segments)
+        raise HTTPError(404, "no such URL")
+
+    def _route_instance(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str], Any]:
+        version = self.kernel.repos.resolve(segments[2])
+        instance = version.repo.instance(segments[3])
+        datatype = instance.datatype
+        routes = self._by_type.get(datatype)
+        if routes is None:
+            routes = self._by_type[datatype] = Routes()
+            routes.extend(datatype.endpoints, datatype)
+        found = routes.find(method, segments, 4)
+        if found is None:
+            known = f"See API help at /api/help/{datatype.typename}"
+            raise HTTPError(400, f'Bad API call ({"/".join(segments[4:])}) for data "{instance.name}".  {known}')
+        return *found, (instance, version)
+
+    async def _answer(
+        self, route: Route, parameters: Mapping[str, str], target: Any, scope: Scope, receive: Receive
+    ) -> Response:
+        endpoint = route.endpoint
+        query = query_of(scope)
+        if endpoint.mutates or endpoint.takes or endpoint.heavy or not self.gatekeeper.trivial or endpoint.role:
+            return await self._answer_fully(route, parameters, target, query, scope, receive)
+        request = Request(
+            scope["method"], parameters, query, _LazyHeaders(scope), b"", query.get("u", ""), query.get("app", "")
+        )
+        return self._call(route, target, request, ANONYMOUS)
+
+    async def _answer_fully(
+        self,
+        route: Route,
+        parameters: Mapping[str, str],
+        target: Any,
+        query: dict[str, str],
+        scope: Scope,
+        receive: Receive,
+    ) -> Response:
+        endpoint, headers = route.endpoint, headers_of(scope)
+        client = scope.get("client") or ("", 0)
+        caller = self.gatekeeper.identify(headers, query, client[0])
+        self.gatekeeper.check(caller, endpoint)
+        throttled = query.get("throttle") in ("on", "true")
+        if throttled:
+            self.pool.throttle()
+        length = content_length(headers)
+        held = self._held(endpoint, length)
+        try:
+            if held:
+                await self.pool.hold(held)
+            body, stream = await self._body(endpoint, length, receive)
+            user = caller.user or query.get("u", "")
+            request = Request(scope["method"], parameters, query, headers, body, user, query.get("app", ""), stream)
+            if endpoint.heavy or endpoint.mutates or endpoint.streams:
+                return await self.pool.run(self._call, route, target, request, caller)
+            return self._call(route, target, request, caller)
+        finally:
+            if held:
+                await self.pool.free(held)
+            if throttled:
+                self.pool.unthrottle()
+
+    def _held(self, endpoint: Endpoint, length: int | None) -> int:
+        """Bytes to account for while the body is in memory."""
+        limits = self.config.limits
+        if endpoint.streams or length == 0:
+            return 0
+        if length is None:
+            return min(limits.body, limits.memory)
+        if length > limits.body:
+            raise HTTPError(413, f"the body is larger than {limits.body} bytes", connection="close")
+        return length if length > 1 << 16 else 0
+
+    async def _body(self, endpoint: Endpoint, length: int | None, receive: Receive) -> tuple[bytes, BodyStream | None]:
+        limits = self.config.limits
+        if endpoint.streams:
+            loop = asyncio.get_running_loop()
+            return b"", BodyStream(receive, loop, limits.body, limits.idle_seconds)
+        if length == 0:
+            return b"", None
+        return await read_body(receive, limits.body, limits.idle_seconds), None
+
+    def _call(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
+        if target is None:
+            return route.handler(request)
+        instance, version = target
+        return route.handler(instance.at(version, override=caller.admin), request)
+
+
+class _LazyHeaders(Mapping[str, str]):
+    """Headers that are only decoded if an endpoint looks."""
+
+    __slots__ = ("_found", "_scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._found: dict[str, str] | None = None
+
+    def _all(self) -> dict[str, str]:
+        if self._found is None:
+            self._found = headers_of(self._scope)
+        return self._found
+
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+def create_app(kernel: Kernel, config: ServiceConfig | None = None) -> App:
+    """An ASGI application that serves the kernel's repos.
+
+    Raises:
+        BadConfig: a setting that cannot be.
+    """
+    return App(kernel, config)

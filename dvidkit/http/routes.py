@@ -1,0 +1,123 @@
+"""Finding the endpoint of a path: a tree of path segments, and the datatypes' own trees below an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from dvidkit.endpoints import Endpoint, Response
+from dvidkit.http.status import HTTPError
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+
+Handler = Callable[..., Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An endpoint and how it is called.
+
+    Attributes:
+        endpoint: its row in a table.
+        names: of the path's parameters in order.
+        handler: for a service's own endpoints the bound method, for a datatype's the plain function.
+    """
+
+    endpoint: Endpoint
+    names: tuple[str, ...]
+    handler: Handler
+
+
+@dataclass(slots=True)
+class _Node:
+    fixed: dict[str, _Node] = field(default_factory=dict)
+    parameter: _Node | None = None
+    rest: dict[str, Route] = field(default_factory=dict)
+    routes: dict[str, Route] = field(default_factory=dict)
+
+
+class Routes:
+    """A tree of endpoints. A fixed segment wins over a parameter; a route that takes the rest comes last."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+        self.all: list[Route] = []
+
+    def add(self, endpoint: Endpoint, handler: Handler) -> None:
+        """Add a row. ``GET`` answers ``HEAD`` too, unless that has a row of its own."""
+        node, names = self._root, []
+        segments = [segment for segment in endpoint.path.split("/") if segment]
+        for segment in segments:
+            if segment.startswith("{"):
+                names.append(segment.strip("{}").removesuffix("..."))
+                if segment.endswith("...}"):
+                    break
+                node.parameter = node = node.parameter or _Node()
+            else:
+                node = node.fixed.setdefault(segment, _Node())
+        route = Route(endpoint, tuple(names), handler)
+        table = node.rest if segments and segments[-1].endswith("...}") else node.routes
+        table[endpoint.method] = route
+        if endpoint.method == "GET":
+            table.setdefault("HEAD", route)
+        self.all.append(route)
+
+    def extend(self, rows: Iterable[Endpoint], owner: Any) -> None:
+        """Add the endpoints of an object or class whose methods they are."""
+        for row in rows:
+            self.add(row, getattr(owner, row.name))
+
+    def find(self, method: str, segments: list[str], start: int = 0) -> tuple[Route, dict[str, str]] | None:
+        """The route of a path and its parameters, or ``None`` if no row has this path.
+
+        Raises:
+            HTTPError: the path exists, but not with this method (405).
+        """
+        node, rest = self._root, None
+        values: list[str] = []
+        for place in range(start, len(segments)):
+            segment = segments[place]
+            if node.rest:
+                rest = node.rest, [*values, "/".join(segments[place:])]
+            following = node.fixed.get(segment)
+            if following is None:
+                following = node.parameter
+                values.append(segment)
+            if following is None:
+                return self._found(method, *rest) if rest else None
+            node = following
+        if node.routes:
+            return self._found(method, node.routes, values)
+        return self._found(method, *rest) if rest else None
+
+    @staticmethod
+    def _found(method: str, routes: dict[str, Route], values: list[str]) -> tuple[Route, dict[str, str]]:
+        route = routes.get(method)
+        if route is None:
+            raise HTTPError(405, f"method {method} is not for this URL", allow=", ".join(sorted(routes)))
+        return route, dict(zip(route.names, values, strict=True))
+
+
+def segments_of(raw_path: bytes) -> list[str]:
+    """The decoded segments of a path, one empty last one dropped.
+
+    Each is decoded by itself, so that ``%2F`` does not divide, and strictly: two different byte strings are never one
+    text.
+
+    Raises:
+        HTTPError: not UTF-8 (400).
+    """
+    try:
+        path = raw_path.decode("ascii")
+        segments = path.split("/")
+        if "%" in path:
+            segments = [
+                unquote_to_bytes(segment).decode("utf-8") if "%" in segment else segment for segment in segments
+            ]
+    except UnicodeDecodeError:
+        raise HTTPError(400, "the URL is not UTF-8") from None
+    if len(segments) > 2 and not segments[-1]:
+        segments.pop()
+    return segments[1:]
