@@ -1,0 +1,121 @@
+"""Making a failing program small: fewer operations, then fewer changes, simpler keys, values and version ids."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dvidkit_conformance.ops import Op, Program
+
+Fails = Callable[[Program], Any]
+"""Runs a program from nothing; what it violated, or ``None``."""
+
+
+class Reducer:
+    """Shrinks a program as long as it fails, within a number of runs and seconds.
+
+    Attributes:
+        best: the smallest failing program so far.
+        failure: what it violated.
+    """
+
+    def __init__(self, program: Program, failure: Any, fails: Fails, *, runs: int = 400, seconds: float = 10.0) -> None:
+        self.best = program
+        self.failure = failure
+        self._fails = fails
+        self._runs = runs
+        self._until = time.monotonic() + seconds
+
+    def reduce(self) -> Program:
+        """The smallest program found."""
+        self._drop()
+        while self._runs > 0 and any(self._try(self.best.with_ops(ops)) for ops in self._simpler()):
+            pass
+        self._drop()
+        return self.best
+
+    def _try(self, program: Program) -> bool:
+        if self._runs <= 0 or time.monotonic() > self._until:
+            self._runs = 0
+            return False
+        self._runs -= 1
+        failure = self._fails(program)
+        if failure is None:
+            return False
+        done = getattr(failure, "program", None)
+        self.best = done if done is not None and len(done.ops) <= len(program.ops) else program
+        self.failure = failure
+        return True
+
+    def _drop(self) -> None:
+        """Delta debugging: leave out ever smaller stretches."""
+        size = max(1, len(self.best.ops) // 2)
+        while True:
+            start = 0
+            while start < len(self.best.ops):
+                ops = list(self.best.ops)
+                if not self._try(self.best.with_ops(ops[:start] + ops[start + size :])):
+                    start += size
+            if size == 1 or self._runs <= 0:
+                return
+            size //= 2
+
+    def _simpler(self) -> Iterator[list[Op]]:
+        ops = list(self.best.ops)
+        for n, op in enumerate(ops):
+            for other in _simpler_ops(op):
+                yield [*ops[:n], other, *ops[n + 1 :]]
+        for old, new in _renamings(ops):
+            yield [_renamed(op, old, new) for op in ops]
+
+
+def _simpler_ops(op: Op) -> Iterator[Op]:
+    for name in ("batch", "pairs", "expect", "keys"):
+        rows = op.get(name)
+        if rows and len(rows) > 1:
+            for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+                yield {**op, name: half}
+            if len(rows) <= 12:
+                for n in range(len(rows)):
+                    yield {**op, name: rows[:n] + rows[n + 1 :]}
+    for name in ("durable", "expect", "reverse", "keys_only", "on"):
+        if name in op:
+            yield {key: value for key, value in op.items() if key != name}
+    if op.get("value") not in (None, b"", b"x"):
+        yield {**op, "value": b"x"}
+    for name in ("batch", "pairs"):
+        for n, (key, value) in enumerate(op.get(name) or () if len(op.get(name) or ()) <= 12 else ()):
+            if value not in (None, b"", b"x"):
+                yield {**op, name: [*op[name][:n], [key, b"x"], *op[name][n + 1 :]]}
+
+
+def _renamings(ops: list[Op]) -> Iterator[tuple[bytes, bytes]]:
+    """Keys longer than a byte, each with a shorter one that is not in use."""
+    used = sorted({key for op in ops for key in _keys(op)}, key=len, reverse=True)
+    for key in used:
+        for new in (key[:2], key[:1], b"a", b"b"):
+            if len(new) < len(key) and new and new not in used:
+                yield key, new
+
+
+def _keys(op: Op) -> Iterator[bytes]:
+    for name in ("key", "begin", "end", "first", "last", "floor"):
+        if op.get(name):
+            yield op[name]
+    yield from (key for key in op.get("keys") or () if key)
+    for name in ("batch", "pairs", "expect"):
+        yield from (row[0] for row in op.get(name) or () if row[0])
+
+
+def _renamed(op: Op, old: bytes, new: bytes) -> Op:
+    def swap(key: Any) -> Any:
+        return new if key == old else key
+
+    out = {name: swap(value) if isinstance(value, bytes) and name != "value" else value for name, value in op.items()}
+    if "keys" in out:
+        out["keys"] = [swap(key) for key in out["keys"]]
+    for name in ("batch", "pairs", "expect"):
+        if out.get(name):
+            out[name] = [[swap(key), value] for key, value in out[name]]
+    return out

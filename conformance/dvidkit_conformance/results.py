@@ -1,0 +1,115 @@
+"""What an operation answered, in a form that the model, the store under test and a report all share.
+
+An answer is plain Python data of bytes, text, numbers, lists and ``None``, or one of the marks below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Err:
+    """An error of dvidkit's tree, by the name of its class."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """An exception that is not of the tree, or a value of a type that must not come out."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Several answers of which each is right."""
+
+    answers: tuple[Any, ...]
+
+
+ABSENT: Final = "<no such handle>"
+"""The answer, on both sides, of a step on something that an earlier step did not make."""
+
+
+def matches(expected: Any, got: Any) -> bool:
+    """Whether ``got`` is what was expected, types included."""
+    if isinstance(expected, OneOf):
+        return any(matches(answer, got) for answer in expected.answers)
+    if type(expected) is not type(got):
+        return False
+    if isinstance(expected, (list, tuple)):
+        return len(expected) == len(got) and all(map(matches, expected, got))
+    if isinstance(expected, dict):
+        return expected.keys() == got.keys() and all(matches(value, got[key]) for key, value in expected.items())
+    return bool(expected == got)
+
+
+def plain(value: Any) -> Any:
+    """The value with tuples and lists alike as lists; what is neither data nor a mark becomes ``Foreign``."""
+    kind = type(value)
+    if kind in (bytes, str, int, bool, float, type(None), Err, Foreign):
+        return value
+    if kind in (tuple, list):
+        return [plain(each) for each in value]
+    if kind is dict:
+        return {key: plain(each) for key, each in value.items()}
+    return Foreign(f"{kind.__name__} {_short(value)}")
+
+
+_SHOWN: Final = 400
+
+
+def show(value: Any) -> str:
+    """The answer for people, cut to a few hundred characters."""
+    if isinstance(value, OneOf):
+        return " or ".join(show(answer) for answer in value.answers)
+    if isinstance(value, Err):
+        return f"raises {value.name}"
+    if isinstance(value, Foreign):
+        return value.what
+    if isinstance(value, bytes):
+        return _bytes(value)
+    if isinstance(value, (list, tuple)):
+        text = ", ".join(show(each) for each in value[:40]) + (f", … {len(value)} in all" if len(value) > 40 else "")
+        text = f"[{text}]"
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{key}: {show(each)}" for key, each in value.items()) + "}"
+    else:
+        text = repr(value)
+    return text if len(text) <= 3 * _SHOWN else f"{text[: 3 * _SHOWN]}…"
+
+
+def difference(expected: Any, got: Any) -> tuple[Any, Any]:
+    """The part in which two answers differ: the same pair if that says more."""
+    if isinstance(expected, dict) and isinstance(got, dict) and expected.keys() == got.keys():
+        keys = [key for key in expected if not matches(expected[key], got[key])]
+        if len(keys) < len(expected) and keys:
+            return {key: expected[key] for key in keys}, {key: got[key] for key in keys}
+    if isinstance(expected, list) and isinstance(got, list) and max(len(expected), len(got)) > 12:
+        return _window(expected, got)
+    return expected, got
+
+
+def _window(expected: list[Any], got: list[Any]) -> tuple[Any, Any]:
+    at = next((n for n, (a, b) in enumerate(zip(expected, got, strict=False)) if not matches(a, b)), None)
+    at = min(len(expected), len(got)) if at is None else at
+    start = max(0, at - 1)
+
+    def part(rows: list[Any]) -> dict[str, Any]:
+        return {"rows": len(rows), f"from row {start}": rows[start : at + 3]}
+
+    return part(expected), part(got)
+
+
+def _bytes(value: bytes) -> str:
+    if len(value) > 24 and value == value[:1] * len(value):
+        return f"{value[:1]!r}*{len(value)}"
+    return repr(value) if len(value) <= 64 else f"{value[:32]!r}…{value[-8:]!r} ({len(value)} bytes)"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
