@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Final
+from typing import Final, Protocol
 
 from dvidkit.access import Access
 from dvidkit.checksum import seal
@@ -31,6 +32,14 @@ _key_of: Final = itemgetter(0)
 _value_of: Final = itemgetter(1)
 
 
+class Gate(Protocol):
+    """What is told that a write is done, or that it is its turn: a semaphore, or a caller that does not wait."""
+
+    def release(self) -> object:
+        """Called in the thread that wrote."""
+        ...
+
+
 @dataclass(slots=True)
 class Write:
     """One atomic change, as a caller hands it in."""
@@ -38,7 +47,7 @@ class Write:
     segments: list[Segment]
     durable: bool
     expect: Mapping[bytes, bytes | None] | None = None
-    gate: threading.Semaphore | None = None
+    gate: Gate | None = None
     done: bool = False
     error: Exception | None = None
 
@@ -78,6 +87,11 @@ class Committer:
         self._turn = threading.Lock()
         self._queue: deque[Write] = deque()
         self._stamp: int | None = None
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._starting = threading.Lock()
+        self._writer: threading.Thread | None = None
+        self._stopping = False
 
     def commit(self, write: Write) -> None:
         """Write it, all or nothing, and return when that is done.
@@ -100,17 +114,52 @@ class Committer:
 
     def _queue_up(self, write: Write) -> bool:
         """Wait until somebody has written this (false) or it is this thread's turn (true)."""
-        write.gate = threading.Semaphore(0)
+        gate = write.gate = threading.Semaphore(0)
         self._queue.append(write)
         if self._turn.acquire(blocking=False):
             return True
-        write.gate.acquire()
+        gate.acquire()
         return not write.done and self._turn.acquire()
+
+    # --- writes that nobody waits for --------------------------------------------------------------------------------
+
+    def submit(self, write: Write) -> None:
+        """Have it written by a thread of the committer's own; ``write.gate`` is released when it is done.
+
+        For event loops: the call returns at once, and writes that are submitted while others are written go together.
+        """
+        self._queue.append(write)
+        if self._writer is None:
+            with self._starting:
+                if self._writer is None:
+                    self._writer = threading.Thread(target=self._write_submitted, name="dvidkit-writer", daemon=True)
+                    self._writer.start()
+        self._ring()
+
+    def stop(self) -> None:
+        """End the thread, after what was submitted is written."""
+        writer = self._writer
+        if writer is not None:
+            self._stopping = True
+            self._ring()
+            writer.join()
+
+    def _ring(self) -> None:
+        with suppress(RuntimeError):
+            self._bell.release()
+
+    def _write_submitted(self) -> None:
+        while not self._stopping or self._queue:
+            if not self._queue:
+                self._bell.acquire()
+                continue
+            self._turn.acquire()
+            self._lead(None)
 
     # --- the thread whose turn it is ---------------------------------------------------------------------------------
 
-    def _lead(self, own: Write) -> None:
-        group = [own]
+    def _lead(self, own: Write | None) -> None:
+        group = [] if own is None else [own]
         try:
             while self._queue and len(group) < _MAX_GROUP:
                 other = self._queue.popleft()
@@ -140,10 +189,14 @@ class Committer:
             heir = self._queue[0]
         except IndexError:
             return
-        if heir.gate is not None:
+        if isinstance(heir.gate, threading.Semaphore):
             heir.gate.release()
+        else:
+            self._ring()
 
     def _run(self, group: list[Write]) -> None:
+        if not group:
+            return
         if len(group) > 1 and self._fits(group):
             error = self._attempt(group)
             if error is None or isinstance(error, StoreError):

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from dvidkit.endpoints import Endpoint, table_of
 from dvidkit.engine import Capability
 from dvidkit.keys import TKeyClass
-from dvidkit.mutations import Event, Mutation, Part
+from dvidkit.mutations import Event, Mutation, Part, Pending
 from dvidkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Datatype:
         self.instance = instance
         self.node = node
         self.override = override
+        self.pending: Pending | None = None
         self.store: Store = instance.store
         self.ctx: VersionedContext | DataContext = instance.context(node)
 

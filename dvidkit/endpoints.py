@@ -47,6 +47,8 @@ class Endpoint:
         heavy: may block or compute for long; run on a pool of bounded size.
         streams: takes its body as a stream of pieces.
         role: who may call it beyond what its method says: ``""`` anyone, ``"admin"`` administrators.
+        quick: takes microseconds but for its mutation, which is its last act and locks nothing, so that a server may
+            call it in its event loop and answer when the mutation is written.
     """
 
     method: str
@@ -61,6 +63,7 @@ class Endpoint:
     heavy: bool = False
     streams: bool = False
     role: str = ""
+    quick: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -136,11 +139,12 @@ def endpoint(
     heavy: bool = False,
     streams: bool = False,
     role: str = "",
+    quick: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a datatype an endpoint. May be used several times on one method, for several rows.
 
     Args:
-        method, path, query, takes, returns, heavy, streams, role: see ``Endpoint``.
+        method, path, query, takes, returns, heavy, streams, role, quick: see ``Endpoint``.
         mutates: unless given, everything but ``GET`` and ``HEAD``.
     """
 
@@ -159,6 +163,7 @@ def endpoint(
             heavy,
             streams,
             role,
+            quick,
         )
         setattr(function, _ENDPOINTS, (row, *getattr(function, _ENDPOINTS, ())))
         return function

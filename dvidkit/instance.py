@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.context import DataContext, VersionedContext
 from dvidkit.errors import PluginLoadError, UnsupportedError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dvidkit.kernel import Kernel
     from dvidkit.repo import Repo, Version
     from dvidkit.store import Store
+
+_MAX_CONTEXTS: Final = 1024
 
 
 class DataInstance:
@@ -46,6 +48,7 @@ class DataInstance:
         self.settings = settings
         self.store = store
         self.locks = KeyedLocks()
+        self._contexts: dict[int, VersionedContext | DataContext] = {}
 
     @classmethod
     def load(cls, repo: Repo, record: InstanceRecord, kernel: Kernel) -> DataInstance:
@@ -99,10 +102,17 @@ class DataInstance:
 
     def context(self, version: Version) -> VersionedContext | DataContext:
         """Where its values at this version are; those of an unversioned instance are the root's."""
-        classes = self.datatype.tkey_classes
-        if self.versioned:
-            return VersionedContext(self.id, version.id, self.repo.dag, classes)
-        return DataContext(self.id, self.repo.root.id, classes)
+        found = self._contexts.get(version.id)
+        if found is None:
+            classes = self.datatype.tkey_classes
+            if self.versioned:
+                found = VersionedContext(self.id, version.id, self.repo.dag, classes)
+            else:
+                found = DataContext(self.id, self.repo.root.id, classes)
+            if len(self._contexts) >= _MAX_CONTEXTS:
+                self._contexts.clear()
+            self._contexts[version.id] = found
+        return found
 
     @property
     def missing(self) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dvidkit.errors import InvalidInputError
 from dvidkit.keys import as_bytes
@@ -40,6 +40,18 @@ class Event:
     payload: Any
     source: Datatype
     mutation: int
+
+
+class Pending(Protocol):
+    """Who waits for mutations that are written without waiting: set as ``pending`` of a view."""
+
+    def begun(self) -> object:
+        """A mutation is on its way."""
+        ...
+
+    def done(self, error: Exception | None) -> object:
+        """It is written, or failed. Called in another thread."""
+        ...
 
 
 class Part:
@@ -172,12 +184,34 @@ class Mutation(Part):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        with self._stack:
-            if kind is None:
-                elsewhere = self._deliver()
-                self._write(elsewhere)
-                for function in self._after:
-                    function()
+        with self._stack as stack:
+            if kind is not None:
+                return
+            segments = self._segments(self._deliver())
+            if segments and self.view.pending is not None:
+                self._submit(segments, stack.pop_all(), self.view.pending)
+                return
+            if segments:
+                self.view.store.commit(segments, durable=self._durable)
+            for function in self._after:
+                function()
+
+    def _submit(self, segments: list[Segment], held: ExitStack, pending: Pending) -> None:
+        """Have it written without waiting; what is held is let go when it is done."""
+
+        def done(error: Exception | None) -> None:
+            with held:
+                if error is None:
+                    for function in self._after:
+                        function()
+            pending.done(error)
+
+        pending.begun()
+        try:
+            self.view.store.submit(segments, done, durable=self._durable)
+        except BaseException:
+            held.close()
+            raise
 
     def _deliver(self) -> list[tuple[str, Any]]:
         """Let subscribers of this store answer; return the events that others are still to be told."""
@@ -193,14 +227,12 @@ class Mutation(Part):
                 elsewhere.append((kind, payload))
         return elsewhere
 
-    def _write(self, elsewhere: list[tuple[str, Any]]) -> None:
+    def _segments(self, elsewhere: list[tuple[str, Any]]) -> list[Segment]:
         store = self.view.store
         segments = [store.segment(part.view.ctx, part.pairs) for part in self._parts.values() if part.pairs]
         if segments and self._logged:
             segments.append(self._record(elsewhere))
-        segments += self._extra
-        if segments:
-            store.commit(segments, durable=self._durable)
+        return segments + self._extra
 
     def _record(self, elsewhere: list[tuple[str, Any]]) -> Segment:
         instance, node = self.view.instance, self.view.node

@@ -80,6 +80,9 @@ class Repos:
             UnknownUUID: no such version, branch or ancestor.
             AmbiguousUUID: several versions start with the prefix.
         """
+        found = self._by_uuid.get(reference)
+        if found is not None:
+            return found
         match = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
         if match is None:
             raise UnknownUUID(f"not a version: {shown(reference)}", uuid=str(reference))
@@ -96,9 +99,6 @@ class Repos:
         return version
 
     def _by_prefix(self, prefix: str) -> Version:
-        found = self._by_uuid.get(prefix)
-        if found is not None:
-            return found
         matches = [uuid for uuid in self._by_uuid if uuid.startswith(prefix.lower())]
         if not prefix or not matches:
             raise UnknownUUID(f"no version starts with {prefix!r}", uuid=prefix)

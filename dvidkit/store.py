@@ -180,14 +180,7 @@ class Store(Reader):
         self._life.refuse_if_read_only()
         write = Write(segments, self._durable if durable is None else durable, expect)
         self._committer.commit(write)
-        if any(each.stamp for each in segments):
-            for listener in self.log_listeners:
-                listener()
-        total = self._total
-        total.puts += 1
-        for each in segments:
-            total.key_bytes_written += sum(map(len, map(_key_of, each.changes)))
-            total.value_bytes_written += sum(map(len, filter(None, map(_value_of, each.changes))))
+        self.count_written(segments)
 
     def commit(
         self,
@@ -209,6 +202,30 @@ class Store(Reader):
         if expect and self._sealed:
             expect = {key: None if value is None else seal(key, value) for key, value in expect.items()}
         self._write(segments, durable=durable, expect=expect)
+
+    def submit(
+        self, segments: list[Segment], done: Callable[[Exception | None], object], *, durable: bool | None = None
+    ) -> None:
+        """``commit`` without waiting: ``done`` is called, in another thread, with what went wrong or ``None``.
+
+        Raises:
+            StoreClosed, ReadOnlyStore: at once; ``done`` is then not called.
+        """
+        self._life.refuse_if_read_only()
+        write = Write(segments, self._durable if durable is None else durable)
+        write.gate = _Done(self, write, done)
+        self._committer.submit(write)
+
+    def count_written(self, segments: list[Segment]) -> None:
+        """Count a write that is done, and tell who follows the log."""
+        if any(each.stamp for each in segments):
+            for listener in self.log_listeners:
+                listener()
+        total = self._total
+        total.puts += 1
+        for each in segments:
+            total.key_bytes_written += sum(map(len, map(_key_of, each.changes)))
+            total.value_bytes_written += sum(map(len, filter(None, map(_value_of, each.changes))))
 
     # --- raw ---------------------------------------------------------------------------------------------------------
 
@@ -323,6 +340,7 @@ class Store(Reader):
     def close(self) -> None:
         """Wait for writers, close the engine's store. Idempotent; afterwards every call raises ``StoreClosed``."""
         if not self._life.closed:
+            self._committer.stop()
             with self._committer.exclusively():
                 self._life.close()
 
@@ -333,6 +351,23 @@ class Store(Reader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Done:
+    """Tells the caller of ``Store.submit``."""
+
+    __slots__ = ("_done", "_store", "_write")
+
+    def __init__(self, store: Store, write: Write, done: Callable[[Exception | None], object]) -> None:
+        self._store = store
+        self._write = write
+        self._done = done
+
+    def release(self) -> None:
+        write = self._write
+        if write.error is None:
+            self._store.count_written(write.segments)
+        self._done(write.error)
 
 
 class _Instant(AbstractContextManager[Access]):

@@ -32,6 +32,7 @@ from dvidkit.http.wire import (
     send_response,
     send_stream,
 )
+from dvidkit.http.writing import Writing
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
@@ -55,11 +56,13 @@ class App:
         self.metrics = Metrics()
         self.gatekeeper = Gatekeeper(self.config)
         self.pool = Pool(self.config.limits)
+        self._written = Writing()
         self._cors = Cors(self.config.cors, timing=self.config.allow_timing)
         self.routes = Routes()
         self._by_type: dict[type[Datatype], Routes] = {}
         for api in (ServerApi(self), RepoApi(self), NodeApi(self)):
             self.routes.extend(api.endpoints, api)
+        self._common = {path[4] for row in NodeApi.endpoints if len(path := row.path.split("/")) > 4}
 
     def reload_blocklist(self) -> None:
         """Read the blocklist again from where the configuration says it is."""
@@ -129,10 +132,12 @@ class App:
         if method == "OPTIONS":
             raise HTTPError(204, "")
         segments = segments_of(raw)
-        found = self.routes.find(method, segments)
-        if found is not None:
-            return *found, None
-        if len(segments) > 3 and segments[0] == "api" and segments[1] == "node":
+        below_instance = len(segments) > 4 and segments[1] == "node" and segments[0] == "api"
+        if not below_instance or segments[4] in self._common:
+            found = self.routes.find(method, segments)
+            if found is not None:
+                return *found, None
+        if below_instance or (len(segments) == 4 and segments[1] == "node" and segments[0] == "api"):
             return self._route_instance(method, segments)
         raise HTTPError(404, "no such URL")
 
@@ -186,6 +191,8 @@ class App:
             body, stream = await self._body(endpoint, length, receive)
             user = caller.user or query.get("u", "")
             request = Request(scope["method"], parameters, query, headers, body, user, query.get("app", ""), stream)
+            if endpoint.quick and target is not None:
+                return await self._call_quick(route, target, request, caller)
             if endpoint.heavy or endpoint.mutates or endpoint.streams:
                 return await self.pool.run(self._call, route, target, request, caller)
             return self._call(route, target, request, caller)
@@ -220,6 +227,15 @@ class App:
             return route.handler(request)
         instance, version = target
         return route.handler(instance.at(version, override=caller.admin), request)
+
+    async def _call_quick(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
+        """Call in the event loop, and answer when the mutation is written."""
+        instance, version = target
+        view = instance.at(version, override=caller.admin)
+        view.pending = written = self._written.expect()
+        response = route.handler(view, request)
+        await written
+        return response
 
 
 class _LazyHeaders(Mapping[str, str]):

@@ -1,0 +1,74 @@
+"""Mutations that the event loop does not wait for: one wake-up of the loop for all that were written together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Generator
+
+
+class Written:
+    """Awaitable: the end of the mutation that one request makes, if it makes one."""
+
+    __slots__ = ("_future", "_left", "_writing")
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+        self._left = 0
+        self._future: asyncio.Future[None] | None = None
+
+    def begun(self) -> None:
+        """See ``Pending``. In the event loop."""
+        self._left += 1
+        if self._future is None:
+            self._future = self._writing.loop().create_future()
+
+    def done(self, error: Exception | None) -> None:
+        """See ``Pending``. In the writing thread."""
+        self._writing.finish(self, error)
+
+    def settle(self, error: Exception | None) -> None:
+        """Let the request go on. In the event loop."""
+        self._left -= 1
+        if self._future is None or self._future.done():
+            return
+        if error is not None:
+            self._future.set_exception(error)
+        elif not self._left:
+            self._future.set_result(None)
+
+    def __await__(self) -> Generator[object, None, None]:
+        if self._future is not None:
+            yield from self._future.__await__()
+
+
+class Writing:
+    """Brings ends of mutations from the writing thread into the event loop."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._finished: deque[tuple[Written, Exception | None]] = deque()
+        self._called = False
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that serves."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def expect(self) -> Written:
+        """For one request."""
+        return Written(self)
+
+    def finish(self, written: Written, error: Exception | None) -> None:
+        """A mutation has ended. In the writing thread."""
+        self._finished.append((written, error))
+        if not self._called and self._loop is not None:
+            self._called = True
+            self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        self._called = False
+        while self._finished:
+            written, error = self._finished.popleft()
+            written.settle(error)
