@@ -290,9 +290,13 @@ class StoreMissing(StoreError):
 
 
 class StorePoisoned(StoreError):
-    """A write failed earlier, so further writes are refused until the store has been reopened and checked."""
+    """A write failed earlier, so further writes are refused until the store has been reopened and checked.
+
+    ``retry_after`` is in how many seconds a write may next be tried.
+    """
 
     code = "store-poisoned"
+    retry_after: float
 
 
 class PluginError(DvidkitError):

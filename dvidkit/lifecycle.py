@@ -1,7 +1,7 @@
 """The life of an open store: opened, used, after a failed write reopened, closed; and dead in a forked child.
 
 Every read goes through ``access``. To change what reads do, ``access`` is replaced: a read costs nothing for the
-checks it does not make.
+checks it does not make. Snapshots and scans that are open while the store is reopened end with ``StoreClosed``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from dvidkit.access import Access
 from dvidkit.commit import Target
-from dvidkit.engine import ByteStore, Engine, Loss, StoreConfig
+from dvidkit.engine import ByteStore, Engine, Loss, Snapshot, StoreConfig
 from dvidkit.errors import (
     ConflictError,
     InvalidInputError,
@@ -35,22 +35,47 @@ _HARMLESS: Final = (ConflictError, InvalidInputError, UnsupportedError, ReadOnly
 
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 5.0
+_GRACE: Final = 0.02
+"""Seconds for reads that were just being begun to reach the store before it is closed to be reopened."""
+
 _ROOM_TO_REOPEN: Final = 16 << 20
 
 
-class Refusing(Access):
-    """Reads that all raise the same error."""
+class _Deferring(Access):
+    """Reads that are passed on to what ``then`` answers when they are made; ``then`` may wait, or raise."""
 
-    __slots__ = ("_make",)
+    __slots__ = ("then",)
 
-    def __init__(self, make: Callable[[], StoreError]) -> None:
-        self._make = make
+    def __init__(self, then: Callable[[], Access]) -> None:
+        self.then = then
         self.seeks = False
         self.last = None
-        self.get = self.get_many = self.scan = self.pages = self.last_before = self.first_from = self._refuse
+        self.get = lambda *a: then().get(*a)
+        self.get_many = lambda *a: then().get_many(*a)
+        self.scan = lambda *a, **k: then().scan(*a, **k)
+        self.pages = lambda *a, **k: then().pages(*a, **k)
+        self.last_before = lambda *a, **k: then().last_before(*a, **k)
+        self.first_from = lambda *a, **k: then().first_from(*a, **k)
 
-    def _refuse(self, *args: Any, **options: Any) -> NoReturn:
-        raise self._make()
+
+class Refusing(_Deferring):
+    """Reads that all raise the same error."""
+
+    __slots__ = ()
+
+    def __init__(self, make: Callable[[], StoreError]) -> None:
+        def refuse() -> NoReturn:
+            raise make()
+
+        super().__init__(refuse)
+
+
+class Watched(Protocol):
+    """Something that reads through a snapshot of its own."""
+
+    def forked(self, refusing: Access, /) -> Snapshot | None:
+        """In a forked child: read through this from now on, and give the snapshot away."""
+        ...
 
 
 class Lifecycle(Target):
@@ -73,7 +98,8 @@ class Lifecycle(Target):
         self._wait = _FIRST_WAIT
         self._retry_at = 0.0
         self._closed = False
-        self._closing = threading.Lock()
+        self._changing = threading.Lock()
+        self._watched: weakref.WeakSet[Watched] = weakref.WeakSet()
         os.register_at_fork(after_in_child=_InChild(self))
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -94,6 +120,9 @@ class Lifecycle(Target):
         except Exception as error:
             self._suspect(error)
             raise
+        except BaseException as error:
+            self._suspect(StoreError(f"the write was interrupted by {error!r}", engine=self.engine.name))
+            raise
 
     def refuse_if_read_only(self) -> None:
         """Raise what a write to a closed or read-only store raises."""
@@ -113,14 +142,23 @@ class Lifecycle(Target):
         self._retry_at = time.monotonic() + self._wait
 
     def _revive(self) -> None:
-        """Reopen after a failed write, if it is time and there is room. Called with every other writer kept out."""
-        now = time.monotonic()
-        if now < self._retry_at or not self._has_room():
-            raise self._poisoned(max(0.0, self._retry_at - now)) from self._failure
-        if self._survives_close():
-            self._reopen()
-        self._failure = None
-        self._wait = _FIRST_WAIT
+        """Reopen after a failed write, if it is time and there is room."""
+        with self._changing:
+            if self._failure is None:
+                return
+            if self._closed:
+                raise self.closed_error()
+            now = time.monotonic()
+            if now < self._retry_at or not self._has_room():
+                raise self._poisoned(max(0.0, self._retry_at - now)) from self._failure
+            if self._survives_close():
+                self._reopen()
+            self._failure = None
+
+    def _read_again(self) -> Access:
+        """What reads go through after a reopening that failed: another attempt, if it is time."""
+        self._revive()
+        return self.access
 
     def _poisoned(self, retry_after: float) -> StorePoisoned:
         return StorePoisoned(
@@ -141,32 +179,49 @@ class Lifecycle(Target):
         return disk.f_bavail * disk.f_frsize >= _ROOM_TO_REOPEN and (disk.f_favail > 16 or disk.f_files == 0)
 
     def _reopen(self) -> None:
-        waiting = _Waiting()
-        self._replace(waiting)
+        ready = threading.Event()
+
+        def wait() -> Access:
+            ready.wait()
+            return self.access
+
+        self._replace(_Deferring(wait))
         try:
+            time.sleep(_GRACE)
             self.bytes.close()
             config = StoreConfig(**{**_fields(self.config), "create": False})
             self.bytes = self.engine.open(config)
         except Exception as error:
             self._wait = min(2 * self._wait, _LONGEST_WAIT)
             self._retry_at = time.monotonic() + self._wait
-            refusing = Refusing(lambda: self._poisoned(self._wait))
-            self._replace(refusing)
-            waiting.go_on(refusing)
+            self._replace(_Deferring(self._read_again))
             raise self._poisoned(self._wait) from error
-        access = Access(self.bytes, self.engine.capabilities.features)
-        self._replace(access)
-        waiting.go_on(access)
+        else:
+            self._wait = _FIRST_WAIT
+            self._replace(Access(self.bytes, self.engine.capabilities.features))
+        finally:
+            ready.set()
 
     def _replace(self, access: Access) -> None:
         self.access = access
         self.changed(access)
 
+    def settled(self) -> ByteStore:
+        """The byte store, once nobody is reopening it.
+
+        Raises:
+            StoreClosed: it is closed.
+            StorePoisoned: it could not be reopened.
+        """
+        while isinstance(access := self.access, _Deferring):
+            access.then()
+        return self.bytes
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the byte store; from now on every call raises ``StoreClosed``. Idempotent."""
-        with self._closing:
+        with self._changing:
             if self._closed:
                 return
             self._closed = True
@@ -182,15 +237,22 @@ class Lifecycle(Target):
         """What every call raises after the end."""
         return StoreClosed("the store is closed", engine=self.engine.name, path=self.config.path)
 
+    def watch(self, reader: Watched) -> None:
+        """Tell this reader of a snapshot when it finds itself in a forked child."""
+        self._watched.add(reader)
+
     def forked(self) -> None:
         """In a forked child: never touch the engine's objects again, not even to free them."""
         if self._closed:
             return
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.bytes))
+        _keep_for_ever(self.bytes)
         self._closed = True
-        self._closing = threading.Lock()
+        self._changing = threading.Lock()
         self.closed_error = self._forked_error  # type: ignore[method-assign]
-        self._replace(Refusing(self._forked_error))
+        refusing = Refusing(self._forked_error)
+        self._replace(refusing)
+        for reader in list(self._watched):
+            _keep_for_ever(reader.forked(refusing))
 
     def _forked_error(self) -> StoreClosed:
         return StoreForked(
@@ -198,32 +260,6 @@ class Lifecycle(Target):
             engine=self.engine.name,
             path=self.config.path,
         )
-
-
-class _Waiting(Access):
-    """Reads that wait while the store is being reopened."""
-
-    __slots__ = ("_next", "_ready")
-
-    def __init__(self) -> None:
-        self._ready = threading.Event()
-        self._next: Access = self
-        self.seeks = False
-        self.last = None
-        self.get = lambda *a: self._then().get(*a)
-        self.get_many = lambda *a: self._then().get_many(*a)
-        self.scan = lambda *a, **k: self._then().scan(*a, **k)
-        self.pages = lambda *a, **k: self._then().pages(*a, **k)
-        self.last_before = lambda *a, **k: self._then().last_before(*a, **k)
-        self.first_from = lambda *a, **k: self._then().first_from(*a, **k)
-
-    def go_on(self, access: Access) -> None:
-        self._next = access
-        self._ready.set()
-
-    def _then(self) -> Access:
-        self._ready.wait()
-        return self._next
 
 
 class _InChild:
@@ -240,6 +276,10 @@ class _InChild:
 
 def _fields(config: StoreConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in StoreConfig.__dataclass_fields__}
+
+
+def _keep_for_ever(thing: object) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def _nothing(access: Access) -> None:

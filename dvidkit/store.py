@@ -291,34 +291,27 @@ class Store(Reader):
         """
         bounds = [(as_bytes(begin, "key"), as_bytes(end, "key")) for begin, end in ranges]
         self._require(Capability.SIZES)
-        return cast(Sizer, self._open_bytes()).approximate_sizes(bounds)
+        return cast(Sizer, self._life.settled()).approximate_sizes(bounds)
 
     def compact(self) -> None:
         """Have the engine give back the room of what was deleted and overwritten."""
         self._require(Capability.COMPACT)
-        cast(Compactor, self._open_bytes()).compact(b"\x00", b"\xff")
+        cast(Compactor, self._life.settled()).compact(b"\x00", b"\xff")
 
     def backup(self, path: str) -> None:
         """Write a store of one instant at ``path`` while this one is in use."""
         self._require(Capability.BACKUP)
-        cast(Backer, self._open_bytes()).backup(path)
+        cast(Backer, self._life.settled()).backup(path)
 
     def _require(self, capability: Capability) -> None:
         if capability not in self._capabilities.features:
             raise UnsupportedError(f"engine {self.engine.name!r} does not do {capability}", capability=capability)
 
-    def _open_bytes(self) -> object:
-        if self._life.closed:
-            raise self._life.closed_error()
-        return self._life.bytes
-
     # --- instants and the end ----------------------------------------------------------------------------------------
 
     def snapshot(self) -> StoreSnapshot:
         """A read-only view of this instant."""
-        if self._life.closed:
-            raise self._life.closed_error()
-        return StoreSnapshot(self, self._life.bytes.snapshot())
+        return StoreSnapshot(self, self._life.settled().snapshot())
 
     def instant(self) -> AbstractContextManager[Access]:
         """Stored bytes of one instant, dvidkit's own records among them; for the kernel's modules."""
@@ -333,9 +326,7 @@ class Store(Reader):
         self._write([Segment(changes)], durable=None)
 
     def _instant(self) -> AbstractContextManager[Access]:
-        if self._life.closed:
-            raise self._life.closed_error()
-        return _Instant(self._life.bytes.snapshot(), self._capabilities.features)
+        return _Instant(self._life.settled().snapshot(), self._capabilities.features)
 
     def close(self) -> None:
         """Wait for writers, close the engine's store. Idempotent; afterwards every call raises ``StoreClosed``."""
@@ -390,16 +381,24 @@ class StoreSnapshot(Reader):
     """All reads of a store, of one instant. Use as a context manager or call ``close``; dropping it closes it too."""
 
     def __init__(self, store: Store, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        self._snapshot: Snapshot | None = snapshot
         self._use(Access(snapshot, store.engine.capabilities.features))
         self._sealed = store.record.integrity
         self._capabilities = store.engine.capabilities
         self._limits = store.engine.limits
         self._total = store.monitor.counters
+        store._life.watch(self)
+
+    def forked(self, refusing: Access) -> Snapshot | None:
+        """In a forked child: refuse every read; the engine's snapshot, which must not even be freed, is handed over."""
+        snapshot, self._snapshot = self._snapshot, None
+        self._use(refusing)
+        return snapshot
 
     def close(self) -> None:
         """Release the view. Idempotent."""
-        self._snapshot.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
 
     def __enter__(self) -> StoreSnapshot:
         return self

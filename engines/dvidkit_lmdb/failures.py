@@ -7,7 +7,7 @@ from typing import Final
 
 import lmdb
 
-from dvidkit.errors import CorruptData, ReadOnlyStore, StoreBusy, StoreClosed, StoreError, StoreFull
+from dvidkit.errors import CorruptData, ReadOnlyStore, StoreBusy, StoreClosed, StoreError, StoreFull, StoreLocked
 
 _CORRUPT: Final = (
     lmdb.CorruptedError,
@@ -36,6 +36,8 @@ def translate(error: lmdb.Error, path: str) -> StoreError:
     text = f"LMDB: {error}"
     if "closed/deleted/dropped" in str(error):
         return closed_error()
+    if "already open in this process" in str(error):
+        return StoreLocked(text, engine="lmdb", path=path, owner="this process")
     if isinstance(error, _CORRUPT):
         return CorruptData(text, engine="lmdb", path=path)
     if isinstance(error, lmdb.MapFullError) or error.code in _FULL_CODES:

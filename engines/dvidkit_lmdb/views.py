@@ -74,14 +74,19 @@ def last_of_groups(
     key = key_at() if seek(begin) else end
     while key < end:
         group = key[:-size]
-        following = key_at() if seek(group + ceiling) else end
+        following = key_at() if seek(min(group + ceiling, end)) else end
         if back() if following is not end else last():
             row: Any = row_at()
-            if (row if keys_only else row[0])[:-size] == group:
+            found = row if keys_only else row[0]
+            if found[:-size] == group and found >= begin:
                 yield row
         if following[:-size] == group and following is not end:
             following = key_at() if seek(group + b"\xff" * size) else end
         key = following
+
+
+def _next_page(pages: Iterator[list[Any]]) -> list[Any] | None:
+    return next(pages, None)
 
 
 class TxnView:
@@ -142,8 +147,7 @@ class TxnView:
         yield from self._stepwise(pages)
 
     def _stepwise(self, pages: Iterator[list[Any]]) -> Iterator[list[Any]]:
-        page: list[Any] | None
-        while (page := self._step(next, pages, None)) is not None:
+        while (page := self._step(_next_page, pages)) is not None:
             yield page
 
     def _new_cursor(self) -> lmdb.Cursor[bytes]:
