@@ -126,7 +126,8 @@ class Committer:
     def submit(self, write: Write) -> None:
         """Have it written by a thread of the committer's own; ``write.gate`` is released when it is done.
 
-        For event loops: the call returns at once, and writes that are submitted while others are written go together.
+        For event loops: the call returns at once. Nothing is begun before ``wake`` is called; what was submitted until
+        then goes into one batch.
         """
         self._queue.append(write)
         if self._writer is None:
@@ -134,17 +135,17 @@ class Committer:
                 if self._writer is None:
                     self._writer = threading.Thread(target=self._write_submitted, name="dvidkit-writer", daemon=True)
                     self._writer.start()
-        self._ring()
 
     def stop(self) -> None:
         """End the thread, after what was submitted is written."""
         writer = self._writer
         if writer is not None:
             self._stopping = True
-            self._ring()
+            self.wake()
             writer.join()
 
-    def _ring(self) -> None:
+    def wake(self) -> None:
+        """Begin to write what was submitted."""
         with suppress(RuntimeError):
             self._bell.release()
 
@@ -192,7 +193,7 @@ class Committer:
         if isinstance(heir.gate, threading.Semaphore):
             heir.gate.release()
         else:
-            self._ring()
+            self.wake()
 
     def _run(self, group: list[Write]) -> None:
         if not group:
@@ -221,7 +222,7 @@ class Committer:
 
     def _write(self, group: list[Write]) -> None:
         plan = _Plan(several=len(group) > 1 or len(group[0].segments) > 1)
-        self._records.begin()
+        self._records.begin([segment for write in group for segment in write.segments])
         for write in group:
             self._add(plan, write)
         records = self._records.changes()

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, Protocol
 
 from dvidkit.checksum import seal, unseal
 from dvidkit.keys import DATA, TOMBSTONE_MARK
-from dvidkit.segment import Changes
+from dvidkit.segment import Changes, Segment
 
 SPACE: Final = b"\x03"
 SPACE_END: Final = b"\x04"
@@ -29,6 +29,7 @@ _SLOT_PREFIX: Final = b"\x03\x01"
 _FLAG_PREFIX: Final = b"\x03\x02"
 _NUMBERS: Final = struct.Struct(">QQQ")
 _WRAP: Final = (1 << 64) - 1
+_TOMBSTONE: Final = bytes((TOMBSTONE_MARK,))
 _MAX_CACHED: Final = 50_000
 
 Last = Mapping[bytes, bytes | None]
@@ -75,8 +76,8 @@ def tally(rows: Iterable[tuple[bytes, bytes]]) -> tuple[int, int, int]:
 class Records(Protocol):
     """What goes along with every batch: kept by ``Ledger``, or, without checksums, by ``Flags``."""
 
-    def begin(self) -> None:
-        """Forget what an earlier batch had prepared."""
+    def begin(self, segments: Sequence[Segment]) -> None:
+        """Forget what an earlier batch had prepared, and read at once what these segments will ask for."""
         ...
 
     def tombstones(self, slot: bytes) -> bool:
@@ -108,7 +109,7 @@ class Flags:
         self._known: dict[bytes, bool] = {}
         self._new: dict[bytes, bool] = {}
 
-    def begin(self) -> None:
+    def begin(self, segments: Sequence[Segment]) -> None:
         """See ``Records``."""
         self._new = {}
 
@@ -147,10 +148,20 @@ class Ledger:
         self._get_many = get_many
         self._slots: dict[bytes, Slot] = {}
         self._new: dict[bytes, Slot] = {}
+        self._read: dict[bytes, bytes | None] = {}
 
-    def begin(self) -> None:
+    def begin(self, segments: Sequence[Segment]) -> None:
         """See ``Records``."""
         self._new = {}
+        wanted: list[bytes] = []
+        for segment in segments:
+            if segment.slot is not None and segment.changes:
+                was = self.slot(segment.slot)
+                if was.top:
+                    wanted += [key for key, _ in segment.changes if key <= was.top]
+                    if was.tombstones or segment.deletes:
+                        wanted += [key[:-1] + _TOMBSTONE for key, _ in segment.changes]
+        self._read = dict(zip(wanted, self._get_many(wanted), strict=True)) if wanted else {}
 
     def slot(self, slot: bytes) -> Slot:
         """What the record says, with the batch in preparation; an empty slot where there is none.
@@ -222,7 +233,10 @@ class Ledger:
         if not was.top:
             return 0, 0, 0
         stored = [key for key in changes if key <= was.top and key not in pending]
-        found = zip(stored, self._get_many(stored), strict=True) if stored else ()
+        missing = [key for key in stored if key not in self._read]
+        if missing:
+            self._read.update(zip(missing, self._get_many(missing), strict=True))
+        found = ((key, self._read[key]) for key in stored)
         old = [(key, value) for key, value in found if value is not None]
         if pending:
             ahead = ((key, pending.get(key)) for key in changes)

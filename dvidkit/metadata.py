@@ -6,9 +6,9 @@ store at once, the second is told (``ConflictError``), reads again and retries.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from dvidkit import records
@@ -143,7 +143,8 @@ class Metadata:
 
 def now() -> str:
     """The time as metadata and logs record it: RFC 3339, UTC, microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds // 1000:06d}Z"
 
 
 def _repo_of(tkey: bytes) -> int:

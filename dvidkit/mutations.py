@@ -23,6 +23,7 @@ from dvidkit.segment import Segment
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
+    from dvidkit.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Event:
 class Pending(Protocol):
     """Who waits for mutations that are written without waiting: set as ``pending`` of a view."""
 
-    def begun(self) -> object:
-        """A mutation is on its way."""
+    def begun(self, store: Store) -> object:
+        """A mutation is on its way to this store, which is to be woken when no more are coming."""
         ...
 
     def done(self, error: Exception | None) -> object:
@@ -206,7 +207,7 @@ class Mutation(Part):
                         function()
             pending.done(error)
 
-        pending.begun()
+        pending.begun(self.view.store)
         try:
             self.view.store.submit(segments, done, durable=self._durable)
         except BaseException:

@@ -208,6 +208,8 @@ class Store(Reader):
     ) -> None:
         """``commit`` without waiting: ``done`` is called, in another thread, with what went wrong or ``None``.
 
+        Nothing is begun before ``wake`` is called, so that several go into one batch.
+
         Raises:
             StoreClosed, ReadOnlyStore: at once; ``done`` is then not called.
         """
@@ -215,6 +217,10 @@ class Store(Reader):
         write = Write(segments, self._durable if durable is None else durable)
         write.gate = _Done(self, write, done)
         self._committer.submit(write)
+
+    def wake(self) -> None:
+        """Begin to write what was submitted."""
+        self._committer.wake()
 
     def count_written(self, segments: list[Segment]) -> None:
         """Count a write that is done, and tell who follows the log."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dvidkit.store import Store
 
 
 class Written:
@@ -17,8 +21,9 @@ class Written:
         self._left = 0
         self._future: asyncio.Future[None] | None = None
 
-    def begun(self) -> None:
+    def begun(self, store: Store) -> None:
         """See ``Pending``. In the event loop."""
+        self._writing.expect_more(store)
         self._left += 1
         if self._future is None:
             self._future = self._writing.loop().create_future()
@@ -49,6 +54,7 @@ class Writing:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished: deque[tuple[Written, Exception | None]] = deque()
         self._called = False
+        self._sleeping: list[Store] = []
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that serves."""
@@ -59,6 +65,18 @@ class Writing:
     def expect(self) -> Written:
         """For one request."""
         return Written(self)
+
+    def expect_more(self, store: Store) -> None:
+        """Wake the store's writer once the loop has dealt with every request at hand."""
+        if store not in self._sleeping:
+            self._sleeping.append(store)
+            if len(self._sleeping) == 1:
+                self.loop().call_soon(self._wake)
+
+    def _wake(self) -> None:
+        stores, self._sleeping = self._sleeping, []
+        for store in stores:
+            store.wake()
 
     def finish(self, written: Written, error: Exception | None) -> None:
         """A mutation has ended. In the writing thread."""
