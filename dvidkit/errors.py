@@ -256,6 +256,7 @@ class StoreLocked(StoreBusy):
     """Somebody has this store open. ``owner`` describes them where it is known."""
 
     code = "store-locked"
+    owner: str
 
 
 class ReadOnlyStore(StoreError):

@@ -40,7 +40,7 @@ LOCK: Final = "dvidkit.lock"
 DATA: Final = "data"
 _FORMAT: Final = 1
 ANY_LAYOUT: Final = -1
-"""For a claim that does not read the engine's files."""
+"""For a claim that does not read the engine's files, whole or not."""
 
 
 class StoreDirectory:
@@ -189,6 +189,8 @@ class StoreDirectory:
                 f"{_FORMAT} and layout {self.layout}"
             )
         self.uuid = str(settings.get("uuid", ""))
+        if self.layout == ANY_LAYOUT:
+            return
         if settings.get("ready") is not True:
             if not config.create or config.read_only:
                 raise self._missing("there is only a store whose making was interrupted")
@@ -286,6 +288,8 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def destroy(path: str, engine: str) -> None:
     """Delete the closed store of ``engine`` at ``path`` with all its files; nothing there is not an error.
 
+    The marker goes last, so that what was interrupted can be called again.
+
     Raises:
         StoreLocked: it is open.
         StoreMismatch: the directory is not a store of this engine.
@@ -298,6 +302,9 @@ def destroy(path: str, engine: str) -> None:
     except StoreMissing:
         return
     try:
+        if claim.data.exists():
+            shutil.rmtree(claim.data)
+        (claim.path / MARKER).unlink()
         shutil.rmtree(claim.path)
     except OSError as error:
         raise os_error(error, f"cannot delete {claim.path}", engine, path) from error
