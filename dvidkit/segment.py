@@ -51,13 +51,16 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
     """The stored form of (TKey, value) puts and (TKey, ``None``) deletes of one context. Nothing is written.
 
     Raises:
-        BadType: a TKey or value that is not bytes-like.
+        BadType: a TKey or value that is not bytes-like, or no context.
         BadKey: a TKey that is not of a class its datatype declares.
     """
     tkeys, values = _split(pairs)
     if not tkeys:
         return Segment([])
-    prefix = ctx.prefix
+    try:
+        prefix = ctx.prefix
+    except AttributeError:
+        raise BadType(f"not a context: {shown(ctx)}") from None
     if isinstance(ctx, MetadataContext):
         keys = [prefix + tkey for tkey in tkeys]
     else:
