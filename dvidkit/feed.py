@@ -2,15 +2,16 @@
 
 A feed follows the log of one store in a thread of its own and remembers in the store how far it came. It delivers in
 order and at least once: after a crash it goes on from the last place it recorded, and what fails is tried again, with
-growing pauses, before anything later is delivered.
+growing pauses, before anything later is delivered. Every plugin has feeds of its own, so that none waits for another.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.checksum import seal, unseal
 from dvidkit.mutationlog import MutationLog, MutationRecord
@@ -60,12 +61,21 @@ class Feed:
         store: whose log.
         name: of the cursor.
         deliver: may be called again with records it has had; raising makes the feed wait and try again.
+        settle: called after some records, before the feed records that they are dealt with; raising means that they
+            are not, and all of them are delivered again.
     """
 
-    def __init__(self, store: Store, name: str, deliver: Callable[[MutationRecord], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        deliver: Callable[[MutationRecord], object],
+        settle: Callable[[], object] | None = None,
+    ) -> None:
         self._log = MutationLog(store)
         self._cursor = Cursor(store, name.encode())
         self._deliver = deliver
+        self._settle = settle
         self._store = store
         self._changed = threading.Condition()
         self._grown = True
@@ -88,9 +98,12 @@ class Feed:
         with self._changed:
             return self._changed.wait_for(lambda: self._done >= number, seconds)
 
-    def stop(self, seconds: float = 5.0) -> None:
-        """Deliver what the log holds, but not for longer than this, and end the thread."""
-        self.wait(self._log.last(), seconds)
+    def finish(self, seconds: float) -> bool:
+        """Wait until what the log holds now is delivered; whether it is."""
+        return self.wait(self._log.last(), seconds)
+
+    def stop(self) -> None:
+        """End the thread, after the delivery at hand; what is left is delivered by the next process."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -122,29 +135,52 @@ class Feed:
 
     def _drain(self) -> None:
         while records := self._log.after(self._done, limit=_BATCH):
+            reached = self._done
             for record in records:
                 self._deliver(record)
-                with self._changed:
-                    self._done = record.number
-                    self._changed.notify_all()
+                reached = record.number
+                if self._settle is None:
+                    self._reach(reached)
                 if self._stopping:
                     break
+            if self._settle is not None:
+                self._settle()
+                self._reach(reached)
             self._cursor.write(self._done)
             if self._stopping:
                 return
 
+    def _reach(self, number: int) -> None:
+        with self._changed:
+            self._done = number
+            self._changed.notify_all()
+
 
 class Feeds:
-    """The feeds of a kernel: one for plugins, and one for subscribers in other stores, per store that needs it."""
+    """The feeds of a kernel, per store: one for each plugin that wants mutations, one for subscribers elsewhere."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._feeds: dict[tuple[str, str], Feed] = {}
         self._lock = threading.Lock()
-        if kernel.plugins.manager.hook.dvidkit_mutation.get_hookimpls():
+        for taker in kernel.plugins.manager.hook.dvidkit_mutation.get_hookimpls():
             for alias, store in kernel.stores.items():
-                self._start("plugins", alias, store, self._tell_plugins)
+                self._follow(taker.plugin_name, taker.plugin, alias, store)
         self.refresh()
+
+    def _follow(self, name: str, plugin: Any, alias: str, store: Store) -> None:
+        """Start the feed of one plugin."""
+        manager, kernel = self._kernel.plugins.manager, self._kernel
+        others = [other for other in manager.get_plugins() if other is not plugin]
+        mutation = manager.subset_hook_caller("dvidkit_mutation", others)
+        settle = manager.subset_hook_caller("dvidkit_settle", others)
+        self._start(
+            f"plugin {name}",
+            alias,
+            store,
+            lambda record: mutation(kernel=kernel, store=store, record=record),
+            lambda: settle(kernel=kernel, store=store),
+        )
 
     def refresh(self) -> None:
         """Start the feeds that syncs between stores need; called when a sync was added."""
@@ -155,20 +191,33 @@ class Feeds:
                         alias = source.record.store or self._kernel.assignment.default
                         self._start("subscribers", alias, source.store, self._tell_subscribers)
 
-    def stop(self) -> None:
-        """Deliver what there is, for a few seconds at most, and end all threads."""
+    def finish(self, seconds: float) -> bool:
+        """Wait until everything written so far is delivered, but not for longer than this; whether it is."""
+        with self._lock:
+            feeds = list(self._feeds.values())
+        deadline = time.monotonic() + seconds
+        return all(feed.finish(max(0.0, deadline - time.monotonic())) for feed in feeds)
+
+    def stop(self, seconds: float) -> None:
+        """Deliver what there is, but not for longer than this, and end all threads."""
+        if not self.finish(seconds):
+            _LOG.warning("not everything was delivered within %.1f s; the next start goes on with it", seconds)
         with self._lock:
             for feed in self._feeds.values():
                 feed.stop()
             self._feeds.clear()
 
-    def _start(self, name: str, alias: str, store: Store, deliver: Callable[[MutationRecord], None]) -> None:
+    def _start(
+        self,
+        name: str,
+        alias: str,
+        store: Store,
+        deliver: Callable[[MutationRecord], object],
+        settle: Callable[[], object] | None = None,
+    ) -> None:
         with self._lock:
             if (name, alias) not in self._feeds and not store.config.read_only:
-                self._feeds[name, alias] = Feed(store, name, deliver)
-
-    def _tell_plugins(self, record: MutationRecord) -> None:
-        self._kernel.plugins.manager.hook.dvidkit_mutation(kernel=self._kernel, record=record)
+                self._feeds[name, alias] = Feed(store, name, deliver, settle)
 
     def _tell_subscribers(self, record: MutationRecord) -> None:
         if not record.events:

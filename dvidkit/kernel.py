@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
@@ -16,6 +17,7 @@ from dvidkit.records import InstanceRecord
 from dvidkit.repos import Repos
 from dvidkit.store import Store
 
+_LOG: Final = logging.getLogger("dvidkit.kernel")
 DEFAULT_ENGINE: Final = "lmdb"
 DEFAULT_STORE: Final = "default"
 
@@ -56,6 +58,7 @@ class Kernel:
         self.assignment = Assignment(assign or {}, configs)
         self.plugins = plugins or Plugins()
         self.full_write = False
+        self._closing = False
         self.stores: dict[str, Store] = {}
         try:
             for alias, config in configs.items():
@@ -84,13 +87,29 @@ class Kernel:
                 setting="stores",
             ) from None
 
-    def close(self) -> None:
-        """End what runs in the background, close every store. Idempotent."""
+    def close(self, patience: float = 5.0) -> None:
+        """End what runs in the background, close every store. Idempotent.
+
+        Args:
+            patience: seconds that plugins and subscribers in other stores may take to be told of what is written; what
+                they were not told, the next kernel tells them.
+        """
         if hasattr(self, "feeds"):
             self.repos.deletions.stop()
-            self.feeds.stop()
+            self.feeds.stop(patience)
+            self._say_goodbye()
         for store in self.stores.values():
             store.close()
+
+    def _say_goodbye(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        for plugin in self.plugins.manager.hook.dvidkit_closing.get_hookimpls():
+            try:
+                plugin.function(*(self for _ in plugin.argnames))
+            except Exception:
+                _LOG.exception("plugin %s failed at closing", plugin.plugin_name)
 
     def __enter__(self) -> Kernel:
         return self

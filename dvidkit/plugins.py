@@ -17,7 +17,7 @@ import pluggy
 
 from dvidkit import hookspecs
 from dvidkit.engine import Capabilities, Capability, Engine, Limits, Loss
-from dvidkit.errors import PluginError, PluginLoadError, PluginNameTaken, UnknownDatatype, UnknownEngine
+from dvidkit.errors import BadConfig, PluginError, PluginLoadError, PluginNameTaken, UnknownDatatype, UnknownEngine
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
@@ -144,6 +144,24 @@ class Plugins:
             broken = sorted({str(failure.context.get("plugin")) for failure in self.failures})
             text += f"; plugins that failed to load: {', '.join(broken)}"
         return text
+
+    # --- what a configuration asks for -------------------------------------------------------------------------------
+
+    def configure(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give sections of a configuration to the plugins that take them, and register what those offer.
+
+        Call it before a kernel is opened with these plugins.
+
+        Raises:
+            BadConfig: a section that no plugin, or more than one, takes, or that its plugin refuses.
+        """
+        for section, settings in sections.items():
+            offered = self.manager.hook.dvidkit_configured(section=section, settings=settings)
+            if len(offered) != 1:
+                found = "more than one installed plugin takes it" if offered else "no installed plugin takes it"
+                raise BadConfig(f"section {section!r} of the configuration: {found}", setting=section)
+            self.manager.register(offered[0], name=section)
+            self.manager.check_pending()
 
     # --- loading -----------------------------------------------------------------------------------------------------
 
