@@ -10,9 +10,8 @@ from typing import Any
 from dvidkit_conformance.material import INSTANCES, SHAPES, TKEY_POOLS, TKEY_VALUES, VALUES, some_keys, version_ids
 from dvidkit_conformance.ops import Op, Program
 
-# --- byte programs -----------------------------------------------------------------------------------------------------
 
-
+# --- byte programs ---------------------------------------------------------------------------------------------------
 def byte_program(seed: int, *, steps: int = 14, longest: int = 256, persistent: bool = True) -> Program:
     """A program of byte operations with everything observed after every change."""
     rng = random.Random(f"bytes {seed}")
@@ -96,9 +95,7 @@ def _how(rng: random.Random) -> Op:
     return {name: True for name in ("reverse", "keys_only") if rng.random() < 0.4}
 
 
-# --- store programs ----------------------------------------------------------------------------------------------------
-
-
+# --- store programs --------------------------------------------------------------------------------------------------
 def store_program(seed: int, *, steps: int = 9, persistent: bool = True, longest: int = 400) -> Program:
     """A program over a DAG of one of the shapes, observed after every change."""
     rng = random.Random(f"store {seed}")
@@ -119,7 +116,7 @@ def store_program(seed: int, *, steps: int = 9, persistent: bool = True, longest
             known.append(ops[-1]["v"])
             late -= 1
         ops.append(store_step(rng, i, known, keys, persistent=persistent))
-        ops.append({"op": "observe", "i": i, "keys": list(keys)})
+        ops.append({"op": "observe", "i": i, "keys": list(keys), "light": step < steps - 1 and rng.random() < 0.7})
     return Program("store", tuple(ops), {"integrity": rng.random() < 0.8})
 
 

@@ -82,6 +82,12 @@ class Harness:
         """A path where nothing is; its parent exists."""
         return self.folder / f"s{next(self._numbers)}"
 
+    def fresh_folder(self) -> Path:
+        """A new directory, for another harness."""
+        folder = self.fresh()
+        folder.mkdir()
+        return folder
+
     def config(self, path: Path, **fields: Any) -> StoreConfig:
         """How the kit opens stores."""
         return StoreConfig(**{"engine": self.engine.name, "path": str(path), **fields})

@@ -25,8 +25,6 @@ def _expect(expected: Any, got: Any, note: str) -> None:
 
 
 # --- declarations ----------------------------------------------------------------------------------------------------
-
-
 @on_engine("REG-1")
 def declares_itself(h: Harness) -> None:
     """Name, version, limits; and a second owner of the name is refused."""
@@ -64,8 +62,6 @@ def registering_is_idle(h: Harness) -> None:
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------
-
-
 @on_bytes("ENG-OPEN-1")
 def never_truncates(s: ByteSession) -> None:
     """Opened again with ``create`` and without."""
@@ -179,8 +175,6 @@ def _open(h: Harness, path: Path, **fields: Any) -> Any:
 
 
 # --- surviving -------------------------------------------------------------------------------------------------------
-
-
 @on_bytes("ENG-DUR-1", reach=("reopen",))
 def puts_survive(s: ByteSession) -> None:
     """Few rows, empty values, large values, many rows."""
@@ -218,9 +212,7 @@ def cycles(s: ByteSession) -> None:
     s.scan()
 
 
-# --- closing, limits, errors, threads ----------------------------------------------------------------------------------
-
-
+# --- closing, limits, errors, threads --------------------------------------------------------------------------------
 @on_bytes("ENG-LIM-1")
 def long_keys(s: ByteSession) -> None:
     """Of the greatest length, one less, and lengths around bytes; each in two that differ at the end."""

@@ -1,0 +1,68 @@
+"""What a run consists of: directed checks and lanes, each a job with a name, in the order in which they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dvidkit_conformance import lanes, spec
+from dvidkit_conformance.checking import Check, gather
+from dvidkit_conformance.checks import (
+    dag,
+    engine_life,
+    engine_options,
+    engine_reads,
+    engine_writes,
+    keyspace,
+    store_life,
+    store_more,
+    store_points,
+    versions,
+)
+from dvidkit_conformance.lanes import Run
+
+MODULES = (
+    engine_reads,
+    engine_writes,
+    engine_options,
+    engine_life,
+    keyspace,
+    store_points,
+    store_more,
+    versions,
+    dag,
+    store_life,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing to run.
+
+    Attributes:
+        name: unique; names the check or lane.
+        clause: the clause it stands for.
+        run: does it.
+        check: the directed check, if it is one.
+    """
+
+    name: str
+    clause: str
+    run: Callable[[Run], None]
+    check: Check | None = None
+
+
+def checks() -> list[Check]:
+    """Every directed check."""
+    return gather(MODULES)
+
+
+def all_jobs() -> list[Job]:
+    """Every job that is about an engine and its stores, in the order of the specification."""
+    order = {clause: n for n, clause in enumerate(spec.clauses())}
+    jobs = [
+        Job(f"{check.clause}:{check.name}", check.clause, lambda run, check=check: lanes.directed(run, check), check)
+        for check in checks()
+    ]
+    jobs += [Job(f"{clause}:{lane.__name__}", clause, lane) for clause, lane in lanes.LANES.items()]
+    return sorted(jobs, key=lambda job: order[job.clause])

@@ -1,0 +1,266 @@
+"""``check``: prove engines and datatypes, from Python, without pytest and without a command line.
+
+::
+
+    from dvidkit_conformance.kit import check
+
+    report = check("lmdb")                      # an installed engine
+    report = check(MyEngine(), profile="ci")    # an engine object that is not installed
+    assert report.conformant, report.failures
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from dvidkit import __version__
+from dvidkit.datatype import Datatype
+from dvidkit.engine import Engine
+from dvidkit.errors import InvalidInputError
+from dvidkit.plugins import Plugins
+from dvidkit_conformance import spec
+from dvidkit_conformance.datatypelane import datatype_jobs
+from dvidkit_conformance.harness import Harness
+from dvidkit_conformance.isolation import Task, run_here, run_isolated
+from dvidkit_conformance.jobs import Job, all_jobs
+from dvidkit_conformance.ops import Program
+from dvidkit_conformance.outcome import ClauseResult, EngineReport, Failure, Report, worst
+from dvidkit_conformance.profiles import PROFILES
+from dvidkit_conformance.running import JobResult
+
+TMPFS: Final = "/dev/shm"  # noqa: S108 - semantic lanes belong in memory; every run makes a directory of its own
+_CORES: Final = 2
+
+Progress = Callable[[str, JobResult], None]
+Subject = str | Engine
+
+
+def check(
+    engine: Subject | Iterable[Subject],
+    *,
+    datatypes: Iterable[str | type[Datatype]] | None = None,
+    profile: str = "ci",
+    clauses: Iterable[str] = (),
+    seed: int = 0,
+    workdir: str | os.PathLike[str] | None = None,
+    isolate: bool = True,
+    store_class: Any = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Prove engines, clause by clause.
+
+    Args:
+        engine: names of installed engines or engine objects; one or several.
+        datatypes: to prove on each; unless given, every installed one that has a case. An empty list for none.
+        profile: ``quick``, ``ci`` or ``nightly``.
+        clauses: ids or groups (``KV``, ``ENG-SCAN``); unless given, all.
+        seed: of everything random.
+        workdir: where stores are made; unless given, memory (``/dev/shm``) where there is one.
+        isolate: run in child processes, so that a crash or hang is a failure. Without, everything runs here.
+        store_class: another ``Store``; for testing the kit.
+        progress: called with the engine's name and each job's result.
+
+    Raises:
+        UnknownEngine, UnknownDatatype: not installed.
+        InvalidInputError: an unknown profile or clause.
+    """
+    subjects: list[Subject] = [engine] if isinstance(engine, (str, Engine)) else list(engine)
+    if profile not in PROFILES:
+        raise InvalidInputError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+    try:
+        chosen = spec.matching(tuple(clauses)) if clauses else tuple(spec.clauses())
+    except LookupError as error:
+        raise InvalidInputError(str(error)) from error
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    root = _workdir(workdir)
+    try:
+        kit = _Kit(Plugins(), root, profile, seed, chosen, datatypes, isolate, store_class, progress)
+        engines = kit.run(subjects)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return Report(
+        engines, profile, seed, str(root.parent), __version__, platform.platform(), platform.python_version(), started
+    )
+
+
+def replay(program: Program | Mapping[str, Any], engine: Subject, *, isolate: bool = True) -> list[Failure]:
+    """Run one program on one engine; what it violates. Programs of crashed processes are run in a child too."""
+    from dvidkit_conformance.replaying import replayed
+
+    found = program if isinstance(program, Program) else Program.from_json(program)
+    return replayed(found, engine, isolate=isolate)
+
+
+def _workdir(wanted: str | os.PathLike[str] | None) -> Path:
+    if wanted is None:
+        wanted = TMPFS if os.access(TMPFS, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix="dvidkit-conform-", dir=wanted))
+
+
+class _Kit:
+    """One run over several engines."""
+
+    def __init__(
+        self,
+        plugins: Plugins,
+        root: Path,
+        profile: str,
+        seed: int,
+        chosen: Sequence[str],
+        datatypes: Iterable[str | type[Datatype]] | None,
+        isolate: bool,
+        store_class: Any,
+        progress: Progress | None,
+    ) -> None:
+        self.plugins = plugins
+        self.root = root
+        self.profile = profile
+        self.seed = seed
+        self.chosen = chosen
+        self.names, self.extra = self._datatypes(datatypes)
+        self.isolate = isolate
+        self.store_class = store_class
+        self.progress = progress or (lambda engine, result: None)
+
+    def _datatypes(self, wanted: Iterable[str | type[Datatype]] | None) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        if wanted is None:
+            return tuple(name for name, datatype in self.plugins.datatypes.items() if datatype.conformance), ()
+        given = list(wanted)
+        names = [self.plugins.datatype(name).typename for name in given if isinstance(name, str)]
+        extra = tuple(each for each in given if not isinstance(each, str))
+        return (*names, *(each.typename for each in extra)), extra
+
+    def run(self, subjects: Sequence[Subject]) -> list[EngineReport]:
+        engines = [self.plugins.engine(each) if isinstance(each, str) else each for each in subjects]
+        if not self.isolate:
+            return [
+                self._engine(subject, engine, n)
+                for n, (subject, engine) in enumerate(zip(subjects, engines, strict=True))
+            ]
+        with ThreadPoolExecutor(_CORES) as pool:
+            futures = [
+                pool.submit(self._engine, subject, engine, n)
+                for n, (subject, engine) in enumerate(zip(subjects, engines, strict=True))
+            ]
+            return [future.result() for future in futures]
+
+    def _engine(self, subject: Subject, engine: Engine, n: int) -> EngineReport:
+        began = time.monotonic()
+        folder = self.root / f"{n}-{engine.name}"
+        harness = Harness(engine, folder, plugins=self.plugins)
+        jobs = [job for job in all_jobs() if self._applies(harness, job)]
+        typed: list[Job] = datatype_jobs(harness, self.names, self.extra)
+        typed = [job for job in typed if self._applies(harness, job)]
+        results: list[JobResult] = []
+        names = tuple(job.name for job in [*jobs, *typed])
+        task = Task(subject, str(folder), names, self.profile, self.seed, self.names, self.extra, self.store_class)
+        for result in (run_isolated if self.isolate else run_here)(task):
+            results.append(result)
+            self.progress(engine.name, result)
+        shutil.rmtree(folder, ignore_errors=True)
+        return self._report(harness, results, time.monotonic() - began)
+
+    def _applies(self, harness: Harness, job: Job) -> bool:
+        clause = spec.clauses()[job.clause]
+        scale = PROFILES[self.profile].scale
+        return (
+            job.clause in self.chosen
+            and harness.offers(clause.capability)
+            and (job.check is None or job.check.scale <= scale)
+        )
+
+    # --- results of clauses ------------------------------------------------------------------------------------------
+
+    def _report(self, harness: Harness, results: list[JobResult], seconds: float) -> EngineReport:
+        engine = harness.engine
+        declared = engine.capabilities
+        by_clause: dict[tuple[str, str], list[JobResult]] = {}
+        named: dict[str, list[Failure]] = {}
+        for result in results:
+            by_clause.setdefault((_datatype_of(result), result.clause), []).append(result)
+            for failure in result.failures:
+                if failure.clause != result.clause:
+                    named.setdefault(failure.clause, []).append(failure)
+        known = spec.clauses()
+        own = [
+            self._clause(harness, clause, by_clause.get(("", clause), []), named.get(clause, []))
+            for clause in self.chosen
+            if known[clause].layer != "datatype"
+        ]
+        typed = {
+            name: [
+                self._clause(harness, clause, by_clause.get((name, clause), []), [])
+                for clause in self.chosen
+                if known[clause].layer == "datatype" and _concerns(clause, name, by_clause)
+            ]
+            for name in self.names
+        }
+        return EngineReport(
+            engine.name,
+            engine.version,
+            {
+                "features": sorted(harness.features),
+                "durable": str(declared.durable),
+                "buffered": str(declared.buffered),
+                "limits": {
+                    name: getattr(engine.limits, name)
+                    for name in ("max_key", "max_value", "max_batch_ops", "max_batch_bytes")
+                },
+            },
+            own,
+            complete=len(self.chosen) == len(known),
+            datatypes=typed,
+            seconds=seconds,
+        )
+
+    def _clause(self, harness: Harness, clause: str, results: list[JobResult], named: list[Failure]) -> ClauseResult:
+        what = spec.clauses()[clause]
+        if not results and not named:
+            return ClauseResult(clause, *self._why_not(harness, clause))
+        failures = [f for r in results for f in r.failures if f.clause == clause] + named
+        statuses = [r.status for r in results] + [f.status for f in named]
+        status = worst(statuses)
+        if status == "fail" and not what.must:
+            status = "deviation"
+        reasons = [r.reason for r in results if r.reason] + [f"expected {f.expected}, got {f.got}" for f in named]
+        probes: dict[str, int] = {}
+        for result in results:
+            for probe, times in result.probes.items():
+                probes[probe] = probes.get(probe, 0) + times
+        return ClauseResult(
+            clause,
+            status,
+            reasons[0] if reasons else "",
+            sum(r.seconds for r in results),
+            sum(r.cases for r in results),
+            probes,
+            failures,
+        )
+
+    def _why_not(self, harness: Harness, clause: str) -> tuple[str, str]:
+        what = spec.clauses()[clause]
+        if not harness.offers(what.capability):
+            return "skip", f"not declared: {what.capability}"
+        if what.untested:
+            return "untested", what.untested
+        return "untested", f"no lane {what.lane!r} ran in profile {self.profile!r}"
+
+
+def _datatype_of(result: JobResult) -> str:
+    """Jobs of datatypes are called ``clause:datatype:…``."""
+    parts = result.job.split(":")
+    return parts[1] if parts[0].startswith("DT-") else ""
+
+
+def _concerns(clause: str, name: str, by_clause: Mapping[tuple[str, str], Any]) -> bool:
+    """Clauses of single datatypes are shown for datatypes whose case names them."""
+    return spec.clauses()[clause].group == "DT" or (name, clause) in by_clause

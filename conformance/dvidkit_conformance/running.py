@@ -1,0 +1,181 @@
+"""Running jobs one after the other, and making of each failure what a person can act on."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dvidkit_conformance import lanes
+from dvidkit_conformance.harness import Harness
+from dvidkit_conformance.jobs import Job
+from dvidkit_conformance.lanes import Run
+from dvidkit_conformance.ops import Program
+from dvidkit_conformance.outcome import Failure
+from dvidkit_conformance.profiles import Profile
+from dvidkit_conformance.reduce import Reducer
+from dvidkit_conformance.results import show
+from dvidkit_conformance.session import Journal, NoJournal, Violation
+
+_REDUCING: Final = {"quick": 4.0, "ci": 15.0, "nightly": 60.0}
+
+
+@dataclass(slots=True)
+class JobResult:
+    """What one job found.
+
+    Attributes:
+        job, clause: which.
+        status: ``pass``, ``fail``, ``vacuous`` or ``error``.
+        reason: in one line, unless it passed.
+    """
+
+    job: str
+    clause: str
+    status: str = "pass"
+    reason: str = ""
+    seconds: float = 0.0
+    cases: int = 0
+    probes: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+class Runner:
+    """Runs jobs on one engine.
+
+    Args:
+        harness: the engine under test.
+        reference: the reference engine, which must pass what the engine fails; ``None`` if it is under test itself.
+    """
+
+    def __init__(
+        self,
+        harness: Harness,
+        profile: Profile,
+        seed: int,
+        *,
+        reference: Harness | None = None,
+        journal: Journal | None = None,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.harness = harness
+        self.profile = profile
+        self.seed = seed
+        self.reference = reference
+        self._journal = journal or NoJournal()
+        self._alive = alive
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
+        """The result of each job, as it comes."""
+        for job in jobs:
+            yield self.one(job)
+
+    def one(self, job: Job) -> JobResult:
+        """The result of one job."""
+        run = self._run(self.harness)
+        result = JobResult(job.name, job.clause)
+        began = time.monotonic()
+        try:
+            job.run(run)
+        except Violation as violation:
+            self._failed(result, job, violation)
+        except Exception as error:
+            self._broke(result, job, error)
+        else:
+            if run.missing:
+                result.status, result.reason = "vacuous", f"never reached: {', '.join(run.missing)}"
+        result.seconds, result.cases, result.probes = time.monotonic() - began, run.cases, dict(run.probes)
+        return result
+
+    def _run(self, harness: Harness) -> Run:
+        return Run(harness, self.profile, self.seed, self._journal, self._alive)
+
+    # --- failures ----------------------------------------------------------------------------------------------------
+
+    def _failed(self, result: JobResult, job: Job, violation: Violation) -> None:
+        found, minimal = self._reduced(violation)
+        failure = self._failure(job, found, minimal=minimal)
+        if self._reference_fails(job, found.program if minimal else None):
+            failure.status = "error"
+            failure.note = f"{failure.note}; the reference fails too: the kit or the kernel is at fault".lstrip("; ")
+        result.status, result.reason = failure.status, f"expected {failure.expected}, got {failure.got}"
+        result.failures = [failure, *self._also(job, found, failure)]
+
+    def _broke(self, result: JobResult, job: Job, error: Exception) -> None:
+        """An exception that is no ``Violation``: the engine's, if the reference passes the same job."""
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"raises {type(error).__module__}.{type(error).__qualname__}: {str(error)[:300]}"
+        where = f"in {at.name} ({at.filename.rsplit('/', 1)[-1]}:{at.lineno})"
+        fault = self.reference is None or self._reference_fails(job, None)
+        status = "error" if fault else "fail"
+        result.status, result.reason = status, text
+        result.failures = [Failure(job.clause, job.name, "no exception", text, where, status=status)]
+
+    def _reduced(self, violation: Violation) -> tuple[Violation, bool]:
+        """The same violation by the smallest program, if the program alone shows it."""
+        program = violation.program
+        if program is None or program.kind not in ("bytes", "store") or not program.ops:
+            return violation, False
+        runs = self._run(self.harness)
+        again = lanes.replay(runs, program)
+        if again is None:
+            return violation, False
+        if len(again.program.ops if again.program else ()) <= 1:
+            return _with(again, violation), True
+        reducer = Reducer(program, again, lambda p: lanes.replay(runs, p), seconds=_REDUCING[self.profile.name])
+        reducer.reduce()
+        return _with(reducer.failure, violation), True
+
+    def _reference_fails(self, job: Job, program: Program | None) -> bool:
+        if self.reference is None:
+            return False
+        run = self._run(self.reference)
+        if program is not None:
+            return lanes.replay(run, program) is not None
+        try:
+            job.run(run)
+        except Exception:
+            return True
+        return False
+
+    def _failure(self, job: Job, violation: Violation, *, minimal: bool) -> Failure:
+        program = violation.program
+        return Failure(
+            clause=job.clause,
+            check=job.name,
+            expected=show(violation.expected),
+            got=show(violation.got),
+            note=violation.note,
+            program=program.to_json() if program is not None and program.ops else None,
+            steps=program.lines() if program is not None else [],
+            replay=f"dvidkit conform {self.harness.engine.name} --clause {job.clause} --seed {self.seed}",
+            minimal=minimal,
+        )
+
+    def _also(self, job: Job, violation: Violation, failure: Failure) -> list[Failure]:
+        """The same failure under the clause that names it better: of a lane always, of a check for foreign errors."""
+        named = violation.clause
+        if not named or named == job.clause or (job.check is not None and named not in ("ENG-ERR-1", "ERR-2", "DAG-2")):
+            return []
+        values = {name: getattr(failure, name) for name in Failure.__slots__}
+        return [Failure(**{**values, "clause": named})]
+
+
+def _with(found: Violation, first: Violation) -> Violation:
+    found.note = found.note or first.note
+    if found.program is not None and first.program is not None and found.program.kind == "bytes":
+        found.clause = lanes.byteblame.blame(found.program, found.expected, found.got)
+    return found
+
+
+def as_data(result: JobResult) -> dict[str, Any]:
+    """For the pipe between processes."""
+    data = {name: getattr(result, name) for name in JobResult.__slots__}
+    return {**data, "failures": [failure.to_json() for failure in result.failures]}
+
+
+def from_data(data: dict[str, Any]) -> JobResult:
+    """The reverse of ``as_data``."""
+    return JobResult(**{**data, "failures": [Failure(**failure) for failure in data["failures"]]})
