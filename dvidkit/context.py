@@ -42,16 +42,18 @@ class DataContext:
         version: the id its entries carry; 0 unless the instance belongs to a repo, where it is the root's.
         prefix: ``01 | instance``.
         suffix: what follows the TKey of every entry.
+        slot: ``instance | version``, as completeness records name it.
         classes: TKey classes of the instance's datatype by class byte; empty where none were given.
     """
 
-    __slots__ = ("classes", "instance", "prefix", "suffix", "version")
+    __slots__ = ("classes", "instance", "prefix", "slot", "suffix", "version")
 
     def __init__(self, instance: int, version: int = 0, classes: Iterable[TKeyClass] = ()) -> None:
         self.instance = InstanceID(instance)
         self.version = VersionID(version)
         self.prefix = instance_prefix(instance)
         self.suffix = data_suffix(version)
+        self.slot = self.prefix[1:] + self.suffix[:4]
         self.classes = _by_id(classes)
 
     def __repr__(self) -> str:
@@ -62,7 +64,7 @@ class VersionedContext:
     """One instance as one version sees it.
 
     Attributes:
-        instance, version, prefix, classes: as in ``DataContext``.
+        instance, version, prefix, slot, classes: as in ``DataContext``.
         ancestry: what the version sees.
         suffix: what follows the TKey of a value written here.
         tombstone: what follows the TKey of a deletion made here.
@@ -70,7 +72,18 @@ class VersionedContext:
         ceiling: with the TKey before it, sorts after every entry this version might see.
     """
 
-    __slots__ = ("ancestry", "ceiling", "classes", "decides", "instance", "prefix", "suffix", "tombstone", "version")
+    __slots__ = (
+        "ancestry",
+        "ceiling",
+        "classes",
+        "decides",
+        "instance",
+        "prefix",
+        "slot",
+        "suffix",
+        "tombstone",
+        "version",
+    )
 
     def __init__(self, instance: int, version: int, dag: VersionDAG, classes: Iterable[TKeyClass] = ()) -> None:
         self.instance = InstanceID(instance)
@@ -78,6 +91,7 @@ class VersionedContext:
         self.ancestry: Ancestry = dag.ancestry(version)
         self.prefix = instance_prefix(instance)
         self.suffix = data_suffix(version)
+        self.slot = self.prefix[1:] + self.suffix[:4]
         self.tombstone = tombstone_suffix(version)
         self.decides = self.ancestry.decides
         self.ceiling = self.suffix[:4] + _AFTER_ALL[4:] if self.ancestry.monotone else _AFTER_ALL

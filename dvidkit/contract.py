@@ -26,6 +26,11 @@ def check_declared(ctx: InstanceContext, tkeys: Sequence[bytes]) -> None:
     Raises:
         BadKey: with the TKey and what it should be.
     """
+    if len(tkeys) == 1 and tkeys[0]:
+        tkey_class = ctx.classes.get(tkeys[0][0])
+        if tkey_class is not None:
+            tkey_class.check(tkeys[0])
+            return
     try:
         found = set(map(_first_byte, tkeys))
     except IndexError:

@@ -161,7 +161,7 @@ class TKeyClass:
         Raises:
             BadKey: with the TKey and what it should be.
         """
-        if tkey[:2] != bytes((self.id, _TKEY_STANDARD)):
+        if len(tkey) < 2 or tkey[0] != self.id or tkey[1] != _TKEY_STANDARD:
             raise BadKey(f"TKey {shown(tkey)} does not start with the class {self.id} of {self.name!r}", tkey=tkey)
         if self.width is not None:
             if len(tkey) - 2 != self.width:

@@ -10,8 +10,8 @@ are delivered from there afterwards, at least once, also after a crash (``dvidki
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -127,7 +127,8 @@ class Mutation(Part):
         self.user = user
         self.app = app
         self._durable = durable
-        self._stack = ExitStack()
+        self._locks: list[threading.Lock] = []
+        self._entered = False
         self._parts: dict[str, Part] = {view.instance.uuid: self}
         self._fields: dict[str, Any] = {}
         self._events: list[tuple[str, Any]] = []
@@ -175,44 +176,59 @@ class Mutation(Part):
 
     def hold(self, view: Datatype, tkeys: Sequence[bytes]) -> None:
         """Hold the locks of an instance's TKeys until the mutation ends."""
-        self._stack.enter_context(view.instance.locks.hold(tkeys))
+        self._locks += view.instance.locks.take(tkeys)
 
     # --- the block ---------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Mutation:
-        if self.view.instance.versioned:
-            self._stack.enter_context(self.view.instance.repo.writing(self.view.node, override=self.view.override))
+        view = self.view
+        if view.instance.versioned:
+            view.instance.repo.enter(view.node, override=view.override)
+            self._entered = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        with self._stack as stack:
-            if kind is not None:
-                return
-            segments = self._segments(self._deliver())
-            if segments and self.view.pending is not None:
-                self._submit(segments, stack.pop_all(), self.view.pending)
-                return
-            if segments:
-                self.view.store.commit(segments, durable=self._durable)
-            for function in self._after:
-                function()
+        submitted = False
+        try:
+            if kind is None:
+                segments = self._segments(self._deliver())
+                if segments and self.view.pending is not None:
+                    self._submit(segments, self.view.pending)
+                    submitted = True
+                else:
+                    self._commit(segments)
+        finally:
+            if not submitted:
+                self._let_go()
 
-    def _submit(self, segments: list[Segment], held: ExitStack, pending: Pending) -> None:
+    def _commit(self, segments: list[Segment]) -> None:
+        if segments:
+            self.view.store.commit(segments, durable=self._durable)
+        for function in self._after:
+            function()
+
+    def _submit(self, segments: list[Segment], pending: Pending) -> None:
         """Have it written without waiting; what is held is let go when it is done."""
 
         def done(error: Exception | None) -> None:
-            with held:
+            try:
                 if error is None:
                     for function in self._after:
                         function()
-            pending.done(error)
+            finally:
+                self._let_go()
+                pending.done(error)
 
+        self.view.store.submit(segments, done, durable=self._durable)
         pending.begun(self.view.store)
-        try:
-            self.view.store.submit(segments, done, durable=self._durable)
-        except BaseException:
-            held.close()
-            raise
+
+    def _let_go(self) -> None:
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
+        if self._entered:
+            self._entered = False
+            self.view.instance.repo.leave(self.view.node)
 
     def _deliver(self) -> list[tuple[str, Any]]:
         """Let subscribers of this store answer; return the events that others are still to be told."""

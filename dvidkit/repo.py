@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from dvidkit.errors import (
     VersionUnlocked,
     shown,
 )
+from dvidkit.gate import VersionGate
 from dvidkit.keys import VersionID
 from dvidkit.metadata import now
 from dvidkit.records import NodeRecord, RepoRecord
@@ -119,9 +119,7 @@ class Repo:
         self.dag = VersionDAG()
         self.nodes: dict[int, NodeRecord] = {}
         self.instances: dict[str, DataInstance] = {}
-        self._gate = threading.Condition()
-        self._busy: Counter[int] = Counter()
-        self._closing: set[int] = set()
+        self._gate = VersionGate()
         self._ids = threading.Lock()
         self._next_mutation = self._last_reserved = 0
 
@@ -332,9 +330,8 @@ class Repo:
 
     # --- who may write, and when -------------------------------------------------------------------------------------
 
-    @contextmanager
-    def writing(self, version: Version, *, override: bool = False) -> Iterator[None]:
-        """Hold the version open for the block: it cannot be committed meanwhile.
+    def enter(self, version: Version, *, override: bool = False) -> None:
+        """Begin a mutation of the version: until ``leave`` it cannot be committed.
 
         With ``override``, or if the kernel is in full-write mode, a committed version is written all the same.
 
@@ -342,34 +339,35 @@ class Repo:
             VersionLocked: it is committed, or about to be.
         """
         allowed = override or self.repos.kernel.full_write
-        with self._gate:
-            if not allowed and (version.locked or version.id in self._closing):
-                raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
-            self._busy[version.id] += 1
+        entered = self._gate.enter(version.id, force=allowed)
+        if entered and (allowed or not self.nodes[version.id].locked):
+            return
+        if entered:
+            self._gate.leave(version.id)
+        raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
+
+    def leave(self, version: Version) -> None:
+        """End a mutation of the version."""
+        self._gate.leave(version.id)
+
+    @contextmanager
+    def writing(self, version: Version, *, override: bool = False) -> Iterator[None]:
+        """``enter`` and ``leave`` around a block."""
+        self.enter(version, override=override)
         try:
             yield
         finally:
-            with self._gate:
-                self._busy[version.id] -= 1
-                if not self._busy[version.id]:
-                    del self._busy[version.id]
-                    self._gate.notify_all()
+            self.leave(version)
 
     @contextmanager
     def _alone(self, version: Version) -> Iterator[None]:
         """Keep new mutations of the version out, and wait for those under way."""
-        with self._gate:
-            if version.locked or version.id in self._closing:
+        with self._gate.alone(version.id, _COMMIT_PATIENCE) as hindered:
+            if version.locked or hindered == "closing":
                 raise VersionLocked(f"version {version.uuid} is committed already", uuid=version.uuid)
-            self._closing.add(version.id)
-        try:
-            with self._gate:
-                if not self._gate.wait_for(lambda: version.id not in self._busy, _COMMIT_PATIENCE):
-                    raise StoreBusy(f"a mutation of version {version.uuid} is still under way")
+            if hindered:
+                raise StoreBusy(f"a mutation of version {version.uuid} is still under way")
             yield
-        finally:
-            with self._gate:
-                self._closing.discard(version.id)
 
     # --- instances ---------------------------------------------------------------------------------------------------
 

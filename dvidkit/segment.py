@@ -77,12 +77,31 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
         return Segment(changes)
     return Segment(
         changes,
-        slot=prefix[1:] + ctx.suffix[:4],
+        slot=ctx.slot,
         versioned=isinstance(ctx, VersionedContext),
         prefix=None if ctx.classes else prefix,
         deletes=deletes,
         crcs=crcs,
     )
+
+
+def _segment_of_one(ctx: Context, tkey: bytes, value: bytes | None, *, sealed: bool) -> Segment:
+    """``segment`` of a single change, of which there are many."""
+    if type(tkey) is not bytes:
+        tkey = as_bytes(tkey, "TKey")
+    if value is not None and type(value) is not bytes:
+        value = as_bytes(value, "value")
+    if isinstance(ctx, MetadataContext):
+        key = ctx.prefix + tkey
+        return Segment([(key, seal(key, value) if sealed and value is not None else value)])
+    if ctx.classes:
+        check_declared(ctx, (tkey,))
+    key, crcs = ctx.prefix + tkey + ctx.suffix, None
+    if sealed and value is not None:
+        crcs = crc32(value, crc32(key, SEAL))
+        value += _CRC.pack(crcs)
+    unchecked = None if ctx.classes else ctx.prefix
+    return Segment([(key, value)], ctx.slot, type(ctx) is VersionedContext, unchecked, value is None, crcs)
 
 
 def _seal_all(keys: list[bytes], values: list[bytes | None], *, deletes: bool) -> tuple[list[bytes | None], int | None]:

@@ -1,0 +1,56 @@
+"""Who is writing a version, so that committing it can wait for them and keep others out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class VersionGate:
+    """Counts the mutations under way of each version of a repo."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._busy: dict[int, int] = {}
+        self._closing: set[int] = set()
+
+    def enter(self, version: int, *, force: bool = False) -> bool:
+        """Begin a mutation; false, and nothing is begun, if the version is about to be committed."""
+        with self._changed:
+            if version in self._closing and not force:
+                return False
+            self._busy[version] = self._busy.get(version, 0) + 1
+            return True
+
+    def leave(self, version: int) -> None:
+        """End a mutation."""
+        with self._changed:
+            left = self._busy[version] - 1
+            if left:
+                self._busy[version] = left
+            else:
+                del self._busy[version]
+                if version in self._closing:
+                    self._changed.notify_all()
+
+    @contextmanager
+    def alone(self, version: int, seconds: float) -> Iterator[str]:
+        """Keep new mutations out for the block, which begins when those under way have ended.
+
+        Yields what hindered it: ``closing`` (somebody else is alone already), ``busy`` (mutations did not end in
+        time), or nothing.
+        """
+        with self._changed:
+            if version in self._closing:
+                hindered = "closing"
+            else:
+                self._closing.add(version)
+                ended = self._changed.wait_for(lambda: version not in self._busy, seconds)
+                hindered = "" if ended else "busy"
+        try:
+            yield hindered
+        finally:
+            if hindered != "closing":
+                with self._changed:
+                    self._closing.discard(version)
