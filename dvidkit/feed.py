@@ -72,6 +72,7 @@ class Feed:
         deliver: Callable[[MutationRecord], object],
         settle: Callable[[], object] | None = None,
     ) -> None:
+        self._name = name
         self._log = MutationLog(store)
         self._cursor = Cursor(store, name.encode())
         self._deliver = deliver
@@ -116,7 +117,7 @@ class Feed:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        wait = _FIRST_WAIT
+        wait, failing = _FIRST_WAIT, False
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._grown or self._stopping)
@@ -125,9 +126,12 @@ class Feed:
                 self._grown = False
             try:
                 self._drain()
-                wait = _FIRST_WAIT
-            except Exception:
-                _LOG.exception("delivery failed; trying again in %.1f s", wait)
+                wait, failing = _FIRST_WAIT, False
+            except Exception as error:
+                _LOG.warning(
+                    "feed %r: %s; trying again in %.1f s", self._name, error, wait, exc_info=not failing and error
+                )
+                failing = True
                 with self._changed:
                     self._grown = True
                     self._changed.wait_for(lambda: self._stopping, wait)
