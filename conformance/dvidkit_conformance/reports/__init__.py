@@ -1,0 +1,1 @@
+"""A report in forms that others read: text, JSON, JUnit."""
