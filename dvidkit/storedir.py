@@ -27,6 +27,7 @@ import socket
 import tomllib
 import uuid
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,7 @@ class StoreDirectory:
         unclean: whoever had the store open last did not close it.
         left_unsafe: and they had opened it ``volatile``, so a loss of power may have broken it.
         forked: this is a forked child, to which the store is lost.
+        on_fork: called in a forked child, before anything else of the store is used there.
     """
 
     def __init__(self, config: StoreConfig, engine: str, layout: int) -> None:
@@ -75,6 +77,7 @@ class StoreDirectory:
         self.unclean = False
         self.left_unsafe = False
         self.forked = False
+        self.on_fork: Callable[[], object] | None = None
         self.uuid = ""
         self._durability = config.durability
         self._signed = False
@@ -104,6 +107,8 @@ class StoreDirectory:
         """In a forked child: close our copies of the lock's files without unlocking them for the parent."""
         self.forked = True
         self._close_files()
+        if self.on_fork is not None:
+            self.on_fork()
 
     def _close_files(self) -> None:
         while self._fds:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import lmdb
-import lmdb.verify
 
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, CorruptData, StoreError, shown
 from dvidkit.storedir import StoreDirectory, os_error
 from dvidkit_lmdb.failures import translate
+from dvidkit_lmdb.pages import Damaged, look_through
 
 LAYOUT: Final = 1
 _DEFAULTS: Final[dict[str, Any]] = {"map_size": 1 << 40, "readahead": True, "verify": False}
 _SMALLEST_MAP: Final = 1 << 26
 _MAX_READERS: Final = 2046
-_SHOWN: Final = 3
 
 
 def open_environment(directory: StoreDirectory, config: StoreConfig) -> tuple[lmdb.Environment, tuple[str, ...]]:
@@ -40,9 +39,12 @@ def open_environment(directory: StoreDirectory, config: StoreConfig) -> tuple[lm
     env = _open(directory, config, options["map_size"], readahead=options["readahead"])
     try:
         env.reader_check()
-        if not directory.created and _is_short(env, data) and not notes:
-            notes = ("the file is shorter than its pages, but those that are missing are free",)
+        whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+        if not directory.created and lengthened(data, whole, only_say=True):
+            notes = ("the file was shorter than its pages, but none of those that were missing was in use",)
             _look_through(data, path)
+            if not config.read_only:
+                lengthened(data, whole)
     except BaseException:
         env.close()
         raise
@@ -75,9 +77,17 @@ def _open(directory: StoreDirectory, config: StoreConfig, map_size: int, *, read
             raise os_error(error, f"cannot open {path}", "lmdb", path) from error
 
 
-def _is_short(env: lmdb.Environment, data: str) -> bool:
-    """Whether pages lie beyond the end of the file. Free ones may; reading any other would be a bus error."""
-    return _length(data) < (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+def lengthened(data: str, whole: int, *, only_say: bool = False) -> bool:
+    """Make the file as long as its pages; whether it was shorter.
+
+    LMDB leaves pages at the end that it does not need unwritten. That is no harm, but a file that was cut short, where
+    reading is a bus error, could then not be told from one that was not.
+    """
+    short = _length(data) < whole
+    if short and not only_say:
+        with suppress(OSError):
+            os.truncate(data, whole)
+    return short
 
 
 def _length(data: str) -> int:
@@ -88,15 +98,10 @@ def _length(data: str) -> int:
 
 
 def _look_through(data: str, path: str) -> None:
-    """Check every page's place and form, without LMDB, which would crash on some of what this finds."""
-    verify: Callable[[str], list[str]] = lmdb.verify.verify
     try:
-        problems = verify(data)
-    except lmdb.verify.VerifyError as error:
-        problems = [str(error)]
-    if problems:
-        shown_ = "; ".join(problems[:_SHOWN]) + ("; …" if len(problems) > _SHOWN else "")
-        raise CorruptData(f"data.mdb is damaged: {shown_}", engine="lmdb", path=path)
+        look_through(data)
+    except Damaged as error:
+        raise CorruptData(f"data.mdb is damaged: {error}", engine="lmdb", path=path) from error
 
 
 def _options(config: StoreConfig) -> dict[str, Any]:

@@ -7,7 +7,16 @@ from typing import Final
 
 import lmdb
 
-from dvidkit.errors import CorruptData, ReadOnlyStore, StoreBusy, StoreClosed, StoreError, StoreFull, StoreLocked
+from dvidkit.errors import (
+    CorruptData,
+    ReadOnlyStore,
+    StoreBusy,
+    StoreClosed,
+    StoreError,
+    StoreForked,
+    StoreFull,
+    StoreLocked,
+)
 
 _CORRUPT: Final = (
     lmdb.CorruptedError,
@@ -31,6 +40,11 @@ def busy_error() -> StoreBusy:
     return StoreBusy("LMDB's map was enlarged while this was being read; read again", engine="lmdb")
 
 
+def forked_error() -> StoreForked:
+    """A snapshot or scan is used in a forked child."""
+    return StoreForked("the store was opened before this process was forked", engine="lmdb")
+
+
 def translate(error: lmdb.Error, path: str) -> StoreError:
     """The error of the tree for a driver's error."""
     text = f"LMDB: {error}"
@@ -40,7 +54,7 @@ def translate(error: lmdb.Error, path: str) -> StoreError:
         return StoreLocked(text, engine="lmdb", path=path, owner="this process")
     if isinstance(error, _CORRUPT):
         return CorruptData(text, engine="lmdb", path=path)
-    if isinstance(error, lmdb.MapFullError) or error.code in _FULL_CODES:
+    if isinstance(error, lmdb.MapFullError) or getattr(error, "code", 0) in _FULL_CODES:
         return StoreFull(text, engine="lmdb", path=path)
     if isinstance(error, lmdb.ReadonlyError):
         return ReadOnlyStore(text, engine="lmdb", path=path)

@@ -133,6 +133,13 @@ class Readers:
         with self.held():
             self._closed = True
 
+    def forked(self) -> None:
+        """In a forked child: nobody reads any more, and the readers, whose slots are the parent's, are not told."""
+        self.idle = []
+        self.holding = False
+        self._closed = True
+        self._changed = threading.Condition()
+
     def pause(self) -> None:
         """Return when readers are not held."""
         with self._changed:

@@ -7,8 +7,10 @@ or shorter than its pages (a bus error on reading).
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import resource
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,19 +26,19 @@ from dvidkit.errors import (
     LimitError,
     StoreClosed,
     StoreError,
-    StoreForked,
     StoreFull,
     shown,
 )
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_lmdb.copying import copy_rows
-from dvidkit_lmdb.environment import LAYOUT, open_environment
+from dvidkit_lmdb.environment import LAYOUT, lengthened, open_environment
 from dvidkit_lmdb.failures import busy_error, closed_error, translate
 from dvidkit_lmdb.readers import Readers
 from dvidkit_lmdb.views import TxnView, first_from, get_many
 
 _GROW_AT: Final = 0.8
 _PAGES_PER_CHANGE: Final = 8
+_SLACK: Final = 1 << 20
 _MAX_KEY: Final = 511
 
 _key_of: Final = itemgetter(0)
@@ -67,21 +69,22 @@ class LmdbStore:
         self._closed = False
         self._map_size: int = self._env.info()["map_size"]
         self._page: int = self._env.stat()["psize"]
-        self._data = self._directory.data / "data.mdb"
+        self._data = str(self._directory.data / "data.mdb")
+        self._last_page: int = self._env.info()["last_pgno"]
+        self._directory.on_fork = self._forked
 
     def failure(self, error: lmdb.Error) -> StoreError:
         """The error of the tree for a driver's error."""
         found = closed_error() if self._closed else translate(error, self._path)
         return busy_error() if isinstance(found, StoreClosed) and not self._closed else found
 
-    @property
-    def forked(self) -> bool:
-        """Whether this is a forked child, where LMDB's objects are not to be touched."""
-        return self._directory.forked
-
-    def forked_error(self) -> StoreError:
-        """What a view raises in a forked child."""
-        return StoreForked("the store was opened before this process was forked", engine="lmdb", path=self._path)
+    def _forked(self) -> None:
+        self._closed = True
+        self._writing = threading.Lock()
+        self._viewing = threading.Lock()
+        self.readers.forked()
+        for view in list(self._views):
+            view.forked()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -144,32 +147,43 @@ class LmdbStore:
 
     def scan(self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False) -> Iterator[Any]:
         """See ``ByteReader.scan``."""
-        with closing(self.snapshot()) as view:
+        view = self.snapshot()
+        try:
             yield from view.scan(begin, end, reverse=reverse, keys_only=keys_only)
+        finally:
+            view.close()
 
     def scan_pages(
         self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False
     ) -> Iterator[list[Any]]:
         """See ``PageReader.scan_pages``."""
-        with closing(self.snapshot()) as view:
+        view = self.snapshot()
+        try:
             yield from view.scan_pages(begin, end, reverse=reverse, keys_only=keys_only)
+        finally:
+            view.close()
 
     def scan_last_before(
         self, begin: bytes, end: bytes, ceiling: bytes, /, *, keys_only: bool = False
     ) -> Iterator[list[Any]]:
         """See ``LastReader.scan_last_before``."""
-        with closing(self.snapshot()) as view:
+        view = self.snapshot()
+        try:
             yield from view.scan_last_before(begin, end, ceiling, keys_only=keys_only)
+        finally:
+            view.close()
 
     def snapshot(self) -> TxnView:
         """See ``ByteStore.snapshot``."""
+        readers = self.readers
         while True:
-            self.readers.pause()
+            if readers.holding:
+                readers.pause()
             with self._viewing:
                 if self._closed:
                     raise closed_error()
-                if not self.readers.holding:
-                    view = TxnView(self, self.readers.begin())
+                if not readers.holding:
+                    view = TxnView(self, readers.begin())
                     self._views.add(view)
                     return view
 
@@ -191,19 +205,20 @@ class LmdbStore:
         if self._closed:
             raise closed_error()
         self._make_room(size, len(batch))
-        while not self._commit(batch, expect):
-            self._grow(2 * self._map_size, 2 * self._map_size)
-        self._fill_up()
+        try:
+            while not self._commit(batch, expect):
+                self._grow(2 * self._map_size, 2 * self._map_size)
+        except lmdb.Error as error:
+            raise self._write_failure(error, size) from error
+        self._last_page = self._env.info()["last_pgno"]
+        lengthened(self._data, (self._last_page + 1) * self._page)
         self.readers.committed()
         if durable and self._durability != "durable":
             self._sync()
 
     def _commit(self, batch: Batch, expect: Mapping[bytes, bytes | None]) -> bool:
         """One transaction; false if the map was full, and then nothing was written."""
-        try:
-            txn = self._env.begin(write=True)
-        except lmdb.Error as error:
-            raise self.failure(error) from error
+        txn = self._env.begin(write=True)
         try:
             for key, value in expect.items():
                 if (txn.get(key) if key else None) != value:
@@ -214,9 +229,6 @@ class LmdbStore:
         except lmdb.MapFullError:
             self._roll_back(txn)
             return False
-        except lmdb.Error as error:
-            self._roll_back(txn)
-            raise self.failure(error) from error
         except ConflictError:
             raise
         except BaseException:
@@ -225,8 +237,25 @@ class LmdbStore:
         return True
 
     def _roll_back(self, txn: lmdb.Transaction[bytes]) -> None:
-        with self.readers.held():
+        try:
+            with self.readers.held():
+                txn.abort()
+        except BaseException:
             txn.abort()
+            raise
+
+    def _write_failure(self, error: lmdb.Error, size: int) -> StoreError:
+        """LMDB calls a write that was cut short, as it is when the disk becomes full, an input/output error."""
+        if getattr(error, "code", 0) == errno.EIO and self._is_full(size):
+            return StoreFull(f"LMDB: no room for {size} bytes ({error})", engine="lmdb", path=self._path)
+        return self.failure(error)
+
+    def _is_full(self, size: int) -> bool:
+        need = 2 * size + _SLACK
+        disk = os.statvfs(self._data)
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        limited = limit != resource.RLIM_INFINITY and os.path.getsize(self._data) + need > limit
+        return limited or disk.f_bavail * disk.f_frsize < need
 
     def _sync(self) -> None:
         try:
@@ -234,22 +263,11 @@ class LmdbStore:
         except lmdb.Error as error:
             raise self.failure(error) from error
 
-    def _fill_up(self) -> None:
-        """Make the file as long as its pages.
-
-        LMDB leaves free pages at the end unwritten, and then a file that was cut short could not be told from one that
-        was not. A file that could not be lengthened is looked through when it is next opened.
-        """
-        whole = (self._env.info()["last_pgno"] + 1) * self._page
-        with suppress(OSError):
-            if os.path.getsize(self._data) < whole:
-                os.truncate(self._data, whole)
-
     # --- the map -----------------------------------------------------------------------------------------------------
 
     def _make_room(self, size: int, changes: int) -> None:
         """Grow the map before it is needed: to find it full in the middle costs a roll-back."""
-        used = (self._env.info()["last_pgno"] + 1) * self._page
+        used = (self._last_page + 1) * self._page
         need = used + 2 * size + _PAGES_PER_CHANGE * self._page * min(changes, 4096)
         if need > _GROW_AT * self._map_size:
             self._grow(max(2 * self._map_size, 2 * need), max(self._map_size + self._page, need))
@@ -285,7 +303,7 @@ class LmdbStore:
 
     def close(self) -> None:
         """See ``ByteStore.close``."""
-        if self.forked:
+        if self._directory.forked:
             return
         with self._writing:
             if self._closed:

@@ -11,7 +11,7 @@ import lmdb
 from dvidkit.access import bounded_pages, paged
 from dvidkit.engine import Item
 from dvidkit.errors import StoreError
-from dvidkit_lmdb.failures import closed_error
+from dvidkit_lmdb.failures import closed_error, forked_error
 
 if TYPE_CHECKING:
     from dvidkit_lmdb.store import LmdbStore
@@ -57,7 +57,10 @@ def rows_of(cursor: lmdb.Cursor[bytes], begin: bytes, end: bytes, *, reverse: bo
 
 def get_many(cursor: lmdb.Cursor[bytes], keys: Sequence[bytes]) -> list[bytes | None]:
     """The value of each key in one call of the driver."""
-    found = dict(cursor.getmulti(keys))
+    try:
+        found = dict(cursor.getmulti(keys))
+    except lmdb.BadValsizeError:
+        found = dict(cursor.getmulti([key for key in keys if key]))
     return [found.get(key) for key in keys]
 
 
@@ -97,7 +100,8 @@ class TxnView:
     """
 
     def __init__(self, store: LmdbStore, txn: lmdb.Transaction[bytes]) -> None:
-        self._store = store
+        self._readers = store.readers
+        self._failure = store.failure
         self._lock = threading.Lock()
         self._txn: lmdb.Transaction[bytes] | None = txn
         self._cursor = txn.cursor()
@@ -105,7 +109,10 @@ class TxnView:
 
     def get(self, key: bytes, /) -> bytes | None:
         """See ``ByteReader.get``."""
-        return self._step(lambda: self._open().get(key) if key else None)
+        return self._step(self._get, key)
+
+    def _get(self, key: bytes) -> bytes | None:
+        return self._open().get(key) if key else None
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """See ``ManyReader.get_many``."""
@@ -125,7 +132,8 @@ class TxnView:
         """See ``ByteReader.scan``."""
         for page in self.scan_pages(begin, end, reverse=reverse, keys_only=keys_only):
             for row in page:
-                self._open()
+                if self._txn is None:
+                    raise self._ended()
                 yield row
 
     def scan_pages(
@@ -158,9 +166,7 @@ class TxnView:
         self.end(closed_error)
 
     def end(self, why: Callable[[], StoreError]) -> None:
-        """Close the view; later steps raise what ``why`` makes. In a forked child LMDB is not told."""
-        if self._store.forked:
-            return
+        """Close the view; later steps raise what ``why`` makes."""
         with self._lock:
             txn, self._txn = self._txn, None
             if txn is not None:
@@ -168,22 +174,28 @@ class TxnView:
                 self._cursor.close()
                 txn.abort()
 
+    def forked(self) -> None:
+        """In a forked child: end the view without telling LMDB, whose reader slot is the parent's."""
+        self._lock = threading.Lock()
+        self._txn = None
+        self._ended = forked_error
+
     def _open(self) -> lmdb.Transaction[bytes]:
-        if self._txn is None or self._store.forked:
-            raise self._store.forked_error() if self._store.forked else self._ended()
+        if self._txn is None:
+            raise self._ended()
         return self._txn
 
     def _step(self, function: Callable[..., Result], *args: Any, **options: Any) -> Result:
-        readers = self._store.readers
+        readers = self._readers
         while True:
-            self._open()
-            if readers.holding:
+            if readers.holding and self._txn is not None:
                 readers.pause()
             with self._lock:
+                if self._txn is None:
+                    raise self._ended()
                 if readers.holding:
                     continue
-                self._open()
                 try:
                     return function(*args, **options)
                 except lmdb.Error as error:
-                    raise self._store.failure(error) from error
+                    raise self._failure(error) from error
