@@ -24,6 +24,15 @@ _NEEDS: Final = {
     "compact": "compact",
     "reopen": "persistent",
 }
+_READS: Final = (
+    "get",
+    "scan",
+    "get_many",
+    "seek_last_before",
+    "seek_first_from",
+    "scan_pages",
+    "scan_last_before",
+)
 _PAGE: Final = 1000
 
 Expect = Mapping[bytes, bytes | None]
@@ -40,6 +49,7 @@ class ByteSession(Session):
         self.snapshots: dict[str, Any] = {}
         self.iterators: dict[str, Iterator[Any]] = {}
         self.store: ByteStore = harness.open(self.path)
+        self._bound = _Bound(self.store)
 
     # --- what checks write -------------------------------------------------------------------------------------------
 
@@ -101,7 +111,11 @@ class ByteSession(Session):
 
     def _reader(self, op: Op) -> Any:
         name = op.get("on")
-        return self.store if name is None else self.snapshots[name]
+        if name is not None:
+            return self.snapshots[name][1]
+        if self._bound.of is not self.store:
+            self._bound = _Bound(self.store)
+        return self._bound
 
     def answer(self, op: Op) -> Any:
         """See ``Session.answer``; a step on something that was never made is no step."""
@@ -150,12 +164,13 @@ class ByteSession(Session):
         return self.store.compact(b"\x00", b"\xff")  # type: ignore[attr-defined]
 
     def _snapshot(self, op: Op) -> Any:
-        self.snapshots[op["to"]] = self.store.snapshot()
+        snapshot = self.store.snapshot()
+        self.snapshots[op["to"]] = snapshot, _Bound(snapshot)
 
     def _snap_close(self, op: Op) -> Any:
         if op["to"] not in self.snapshots:
             return ABSENT
-        return self.snapshots[op["to"]].close()
+        return self.snapshots[op["to"]][0].close()
 
     def _iter_open(self, op: Op) -> Any:
         self.iterators[op["it"]] = iter(self._reader(op).scan(op["begin"], op["end"], **_how(op)))
@@ -200,12 +215,23 @@ class ByteSession(Session):
         """See ``Session.close``."""
         self.iterators.clear()
         with suppress(Exception):
-            for snapshot in self.snapshots.values():
+            for snapshot, _ in self.snapshots.values():
                 snapshot.close()
         self.snapshots.clear()
         with suppress(Exception):
             self.store.close()
         self.harness.remove(self.path)
+
+
+class _Bound:
+    """A reader's methods, looked up once when it was opened, as the kernel does."""
+
+    def __init__(self, reader: Any) -> None:
+        self.of = reader
+        for name in _READS:
+            method = getattr(reader, name, None)
+            if method is not None:
+                setattr(self, name, method)
 
 
 def rows_of(rows: Iterable[Any]) -> list[Any]:

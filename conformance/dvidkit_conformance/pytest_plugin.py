@@ -21,7 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="engine to prove; may be given several times; 'all' for every installed one",
     )
-    group.addoption("--dvidkit-datatype", action="append", default=[], metavar="NAME", help="only these; 'none' for none")
+    group.addoption(
+        "--dvidkit-datatype", action="append", default=[], metavar="NAME", help="only these; 'none' for none"
+    )
     group.addoption("--dvidkit-profile", default="quick", choices=("quick", "ci", "nightly"), help="how much is run")
     group.addoption("--dvidkit-clause", action="append", default=[], metavar="ID", help="only these clauses or groups")
     group.addoption("--dvidkit-seed", type=int, default=0, help="of everything random")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from dvidkit_conformance.ops import Op, Program
@@ -29,6 +30,9 @@ class Reducer:
 
     def reduce(self) -> Program:
         """The smallest program found."""
+        for ops in _joined(list(self.best.ops)):
+            if self._try(self.best.with_ops(ops)):
+                break
         self._drop()
         while self._runs > 0 and any(self._try(self.best.with_ops(ops)) for ops in self._simpler()):
             pass
@@ -63,6 +67,7 @@ class Reducer:
 
     def _simpler(self) -> Iterator[list[Op]]:
         ops = list(self.best.ops)
+        yield from _joined(ops)
         for n, op in enumerate(ops):
             for other in _simpler_ops(op):
                 yield [*ops[:n], other, *ops[n + 1 :]]
@@ -70,15 +75,26 @@ class Reducer:
             yield [_renamed(op, old, new) for op in ops]
 
 
+def _joined(ops: list[Op]) -> Iterator[list[Op]]:
+    """All plain writes as one, then neighbours as one."""
+    writes = [n for n, op in enumerate(ops) if op["op"] == "write" and "expect" not in op]
+    for some in (writes, *([a, b] for a, b in pairwise(writes) if b == a + 1)):
+        if len(some) > 1:
+            batch = [row for n in some for row in ops[n]["batch"]]
+            rest = [op for n, op in enumerate(ops) if n not in some[1:]]
+            rest[some[0]] = {"op": "write", "batch": batch}
+            yield rest
+
+
 def _simpler_ops(op: Op) -> Iterator[Op]:
     for name in ("batch", "pairs", "expect", "keys"):
         rows = op.get(name)
         if rows and len(rows) > 1:
-            for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-                yield {**op, name: half}
-            if len(rows) <= 12:
-                for n in range(len(rows)):
-                    yield {**op, name: rows[:n] + rows[n + 1 :]}
+            size = len(rows) // 2
+            while size:
+                for start in range(0, len(rows), size) if len(rows) // size <= 16 else ():
+                    yield {**op, name: rows[:start] + rows[start + size :]}
+                size //= 2
     for name in ("durable", "expect", "reverse", "keys_only", "on"):
         if name in op:
             yield {key: value for key, value in op.items() if key != name}
@@ -100,6 +116,8 @@ def _renamings(ops: list[Op]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _keys(op: Op) -> Iterator[bytes]:
+    if op["op"].startswith("raw"):
+        return
     for name in ("key", "begin", "end", "first", "last", "floor"):
         if op.get(name):
             yield op[name]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dvidkit_conformance import lanes
+from dvidkit_conformance import lanes, spec
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.jobs import Job
 from dvidkit_conformance.lanes import Run
@@ -19,7 +20,7 @@ from dvidkit_conformance.reduce import Reducer
 from dvidkit_conformance.results import show
 from dvidkit_conformance.session import Journal, NoJournal, Violation
 
-_REDUCING: Final = {"quick": 4.0, "ci": 15.0, "nightly": 60.0}
+_REDUCING: Final = {"quick": 8.0, "ci": 15.0, "nightly": 60.0}
 
 
 @dataclass(slots=True)
@@ -125,11 +126,12 @@ class Runner:
         if len(again.program.ops if again.program else ()) <= 1:
             return _with(again, violation), True
         reducer = Reducer(program, again, lambda p: lanes.replay(runs, p), seconds=_REDUCING[self.profile.name])
-        reducer.reduce()
+        with suppress(Exception):
+            reducer.reduce()
         return _with(reducer.failure, violation), True
 
     def _reference_fails(self, job: Job, program: Program | None) -> bool:
-        if self.reference is None:
+        if self.reference is None or not self.reference.offers(spec.clauses()[job.clause].capability):
             return False
         run = self._run(self.reference)
         if program is not None:

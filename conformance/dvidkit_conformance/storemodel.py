@@ -65,6 +65,8 @@ class StoreModel:
         return self._change(op, op["pairs"])
 
     def _delete_range(self, op: Op) -> Any:
+        if not self._known(op):
+            return Err("NotFoundError")
         live, conflicts = self._visible(op)
         if conflicts:
             return {"conflicts": conflicts}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from dvidkit.context import DataContext, MetadataContext, VersionedContext
 from dvidkit.errors import VersionConflict
+from dvidkit.keys import TKeyClass
 from dvidkit.store import Store
 from dvidkit.versions import VersionDAG
 from dvidkit_conformance import codec
@@ -21,6 +22,8 @@ from dvidkit_conformance.storemodel import META, Place, StoreModel
 
 _RANGES: Final = ("get_range", "keys_in_range", "iter_range", "process_range", "send_keys")
 _POINTS: Final = ("get", "exists", "get_version")
+ROW: Final = TKeyClass(5, "row of a large instance", width=6)
+"""The class of TKeys in sessions opened with ``classed``, where the kernel need not ask the store about each."""
 LOWEST: Final = b""
 HIGHEST: Final = b"\xff" * 300
 
@@ -35,6 +38,7 @@ class StoreSession(Session):
         self.model = StoreModel()
         self.dag = VersionDAG()
         self.sealed = bool(options.get("integrity", True))
+        self.classes = (ROW,) if options.get("classed") else ()
         self.store: Store
         self.tap: Tapped
         self._contexts: dict[tuple[Place, int | None], Any] = {}
@@ -116,9 +120,9 @@ class StoreSession(Session):
             if i == META:
                 found = MetadataContext()
             elif v is None:
-                found = DataContext(int(i))
+                found = DataContext(int(i), classes=self.classes)
             else:
-                found = VersionedContext(int(i), v, self.dag)
+                found = VersionedContext(int(i), v, self.dag, self.classes)
             self._contexts[place] = found
         return found
 
@@ -356,3 +360,8 @@ def _span(i: Place) -> tuple[bytes, bytes]:
     return b"\x01" + int(i).to_bytes(4, "big"), (
         b"\x01" + (int(i) + 1).to_bytes(4, "big") if int(i) < 0xFFFFFFFF else b"\x02"
     )
+
+
+def row(n: int) -> bytes:
+    """The n-th TKey of class ``ROW``."""
+    return ROW.key(b"%06d" % n)

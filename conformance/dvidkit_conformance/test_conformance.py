@@ -21,7 +21,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     engines = list(plugins.engines) if not asked or "all" in asked else asked
     chosen = spec.matching(tuple(config.getoption("--dvidkit-clause"))) or tuple(spec.clauses())
     wanted = config.getoption("--dvidkit-datatype")
-    datatypes = [name for name, kind in plugins.datatypes.items() if kind.conformance and (not wanted or name in wanted)]
+    datatypes = [
+        name for name, kind in plugins.datatypes.items() if kind.conformance and (not wanted or name in wanted)
+    ]
     items = []
     for engine in engines:
         for clause in chosen:

@@ -13,7 +13,7 @@ from dvidkit_conformance.checking import on_engine, on_store
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.results import Err, Foreign
 from dvidkit_conformance.session import Violation, attempt
-from dvidkit_conformance.storesession import HIGHEST, LOWEST, StoreSession, dump
+from dvidkit_conformance.storesession import HIGHEST, LOWEST, StoreSession, dump, row
 
 _ALL = (LOWEST, HIGHEST)
 
@@ -204,11 +204,10 @@ def long_values(s: StoreSession) -> None:
         s.range("keys_in_range", 1)
 
 
-@on_store("LIM-4", reach=("page_boundary",))
+@on_store("LIM-4", reach=("page_boundary",), classed=True)
 def no_caps(s: StoreSession) -> None:
     """12,000 TKeys in every form."""
-    for start in range(0, 12_000, 3000):
-        s.put_range(*((b"%06d" % row, b"v") for row in range(start, start + 3000)), i=5)
+    s.put_range(*((row(n), b"v") for n in range(12_000)), i=5)
     s.ranges(None, 5)
     s.do({"op": "raw", "first": b"\x01", "last": b"\x02"})
 
@@ -359,17 +358,17 @@ def damage_is_found(s: StoreSession) -> None:
     s.versions((1, []))
     s.put_range(*((b"%02d" % n, b"value %d" % n) for n in range(20)), v=1)
     assert s.tap.last is not None
-    row = next(row for row in s.tap.last.scan(b"\x01", b"\x02") if row[0][5:7] == b"07")
+    found = next(each for each in s.tap.last.scan(b"\x01", b"\x02") if each[0][5:7] == b"07")
     context = s.context({"i": 1, "v": 1})
-    for damaged in (bytes([row[1][0] ^ 1]) + row[1][1:], row[1][:-1], row[1][:-1] + bytes([row[1][-1] ^ 0x80]), b""):
-        s.tap.last.write([(row[0], damaged)], durable=False)
+    for damaged in (bytes([found[1][0] ^ 1]) + found[1][1:], found[1][:-1], found[1][:-1] + b"\x00\x01", b""):
+        s.tap.last.write([(found[0], damaged)], durable=False)
         calls: dict[str, Any] = {
             "get": lambda: s.store.get(context, b"07"),
             "get_many": lambda: s.store.get_many(context, [b"06", b"07"]),
             "get_range": lambda: s.store.get_range(context, *_ALL),
             "iter_range": lambda: list(s.store.iter_range(context, *_ALL)),
             "raw_range_query": lambda: list(s.store.raw_range_query(b"\x01", b"\x02")),
-            "raw_get": lambda: s.store.raw_get(row[0]),
+            "raw_get": lambda: s.store.raw_get(found[0]),
         }
         for name, call in calls.items():
             got = attempt(call)

@@ -15,17 +15,17 @@ from dvidkit_conformance.fivemethods import FiveMethods
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.results import Err, Foreign
 from dvidkit_conformance.session import attempt
-from dvidkit_conformance.storesession import HIGHEST, LOWEST, StoreSession
+from dvidkit_conformance.storesession import HIGHEST, LOWEST, StoreSession, row
 
 _ALL = (LOWEST, HIGHEST)
 
 
 def _rows(n: int, value: bytes = b"old") -> list[tuple[bytes, bytes]]:
-    return [(b"%05d" % row, value) for row in range(n)]
+    return [(row(each), value) for each in range(n)]
 
 
 # --- iteration -------------------------------------------------------------------------------------------------------
-@on_store("ITER-1")
+@on_store("ITER-1", classed=True)
 def one_instant(s: StoreSession) -> None:
     """A range of several pages, written over while it runs."""
     s.versions((1, []))
@@ -34,13 +34,13 @@ def one_instant(s: StoreSession) -> None:
     rows = s.store.iter_range(context, *_ALL)
     got = [next(rows)]
     s.store.put_range(context, [(key, b"new") for key, _ in _rows(2500)[::2]])
-    s.store.delete_range(context, b"01000", b"01999")
-    s.store.put(context, b"02500", b"new")
+    s.store.delete_range(context, row(1000), row(1999))
+    s.store.put(context, row(2500), b"new")
     got += rows
     s.require(got == _rows(2500), "2500 rows as they were", [row for row in got if row[1] != b"old"][:3] or len(got))
 
 
-@on_store("ITER-2")
+@on_store("ITER-2", classed=True)
 def undisturbed(s: StoreSession) -> None:
     """One row deleted and one put ahead at each step; untouched rows come once, in order."""
     s.put_range(*_rows(300), i=5)
@@ -48,14 +48,14 @@ def undisturbed(s: StoreSession) -> None:
     got = []
     for n, (key, _) in enumerate(s.store.iter_range(context, *_ALL)):
         got.append(key)
-        s.store.delete(context, b"%05d" % (299 - n))
-        s.store.put(context, b"x%05d" % n, b"new")
-    untouched = [key for key in got if not key.startswith(b"x")]
+        s.store.delete(context, row(299 - n))
+        s.store.put(context, row(1000 + n), b"new")
+    untouched = [key for key in got if key < row(1000)]
     s.require(untouched == sorted(set(untouched)), "untouched rows once, in order", untouched)
     s.require(got == [key for key, _ in _rows(300)], "the rows of the start", len(got))
 
 
-@on_store("ITER-3", reach=("page_boundary",))
+@on_store("ITER-3", reach=("page_boundary",), classed=True)
 def page_borders(s: StoreSession) -> None:
     """Row counts around page sizes; versioned with an entry in a second version, too."""
     s.versions((1, []), (2, [1]))
@@ -63,7 +63,7 @@ def page_borders(s: StoreSession) -> None:
     for n in (1, 2, 3, 127, 128, 129, 1000, 1001, 1023, 1024, 1025, 1026, 2049, 3000):
         s.put_range(*_rows(n)[stored:], i=5)
         s.put_range(*_rows(n)[stored:], v=1, i=6)
-        s.batch((b"%05d" % (n - 1), b"two"), (b"%05d" % (n // 2), None), v=2, i=6)
+        s.batch((row(n - 1), b"two"), (row(n // 2), None), v=2, i=6)
         stored = n
         s.range("get_range", None, 5)
         s.range("keys_in_range", 2, 6)
@@ -87,10 +87,10 @@ def consumers_exception(s: StoreSession) -> None:
     s.require(len(calls) == 3, 3, len(calls), note="calls of the function, which raised at the third")
     s.put(b"a", b"1", i=5)
     s.reopen()
-    s.get(b"00001", i=5)
+    s.get(row(1), i=5)
 
 
-@on_store("ITER-5")
+@on_store("ITER-5", classed=True)
 def abandoned(s: StoreSession) -> None:
     """A thousand, at different rows."""
     s.put_range(*_rows(30), i=5)
@@ -101,7 +101,7 @@ def abandoned(s: StoreSession) -> None:
             next(rows)
         del rows
     gc.collect()
-    s.put(b"a", b"1", i=5)
+    s.put(row(50), b"1", i=5)
     s.observe(5)
     s.reopen()
     s.observe(5)
@@ -131,7 +131,7 @@ def writing_inside(s: StoreSession) -> None:
     )
 
 
-@on_store("ITER-7")
+@on_store("ITER-7", classed=True)
 def ends_with_the_store(s: StoreSession) -> None:
     """Begun and not begun."""
     s.put_range(*_rows(1500), i=5)
@@ -328,14 +328,14 @@ def keys_without_values(h: Harness) -> None:
     with StoreSession(Harness(engine, h.folder, store_class=h.store_class)) as s:
         s.versions((1, []), (2, [1]))
         s.put_range(*_rows(40), v=1)
-        s.batch((b"00001", None), (b"00002", b"two"), v=2)
+        s.batch((row(1), None), (row(2), b"two"), v=2)
         for op in ("keys_in_range", "send_keys"):
             del engine.scans[:]
             s.range(op, 2)
             s.require(engine.scans and all(engine.scans), "scans with keys_only", engine.scans, note=f"scans of {op}")
         for op in ("exists", "get_version"):
             del engine.scans[:]
-            s.point(op, b"00002", 2)
+            s.point(op, row(2), 2)
             s.require(all(engine.scans), "scans with keys_only", engine.scans, note=f"scans of {op}")
 
 
@@ -346,11 +346,11 @@ def five_methods_suffice(h: Harness) -> None:
     with StoreSession(Harness(engine, h.folder, store_class=h.store_class)) as s:
         s.versions((1, []), (2, [1]), (3, [1]), (4, [2, 3]))
         s.put_range(*_rows(60), v=1)
-        s.batch(*((b"%05d" % n, None if n % 3 else b"two") for n in range(0, 60, 5)), v=2)
-        s.batch(*((b"%05d" % n, b"three") for n in range(0, 60, 7)), v=3)
-        s.observe(keys=[b"%05d" % n for n in range(0, 60, 4)])
+        s.batch(*((row(n), None if n % 3 else b"two") for n in range(0, 60, 5)), v=2)
+        s.batch(*((row(n), b"three") for n in range(0, 60, 7)), v=3)
+        s.observe(keys=[row(n) for n in range(0, 60, 4)])
         s.reopen()
-        s.observe(keys=[b"00000", b"00035"])
+        s.observe(keys=[row(0), row(35)])
         calls: dict[str, Any] = {
             "approximate_sizes": lambda: s.store.approximate_sizes([(b"a", b"b")]),
             "compact": s.store.compact,
@@ -378,9 +378,9 @@ def errors_come_through(h: Harness) -> None:
                 "iter_range": lambda c=context: list(store.iter_range(c, *_ALL)),
                 "process_range": lambda c=context: store.process_range(c, *_ALL, lambda *row: None),
                 "send_keys_in_range": lambda c=context: store.send_keys_in_range(c, *_ALL, nothing),
-                "get": lambda c=context: store.get(c, b"00001"),
-                "exists": lambda c=context: store.exists(c, b"00001"),
-                "get_many": lambda c=context: store.get_many(c, [b"00001"]),
+                "get": lambda c=context: store.get(c, row(1)),
+                "exists": lambda c=context: store.exists(c, row(1)),
+                "get_many": lambda c=context: store.get_many(c, [row(1)]),
                 "delete_range": lambda c=context: store.delete_range(c, *_ALL),
                 "delete_all": lambda c=context: store.delete_all(c),
                 "raw_range_query": lambda: list(store.raw_range_query(b"\x00", b"\xff")),

@@ -9,7 +9,7 @@ from dvidkit.keys import max_tkey, min_tkey, new_tkey
 from dvidkit_conformance.checking import on_store
 from dvidkit_conformance.results import Err
 from dvidkit_conformance.session import attempt
-from dvidkit_conformance.storesession import StoreSession
+from dvidkit_conformance.storesession import StoreSession, row
 
 
 def _contexts(s: StoreSession) -> list[tuple[int | None, int]]:
@@ -236,14 +236,14 @@ def nothing_outside(s: StoreSession) -> None:
     s.ranges(None, "meta")
 
 
-@on_store("ORD-5", reach=("empty_value",))
+@on_store("ORD-5", reach=("empty_value",), classed=True)
 def complete(s: StoreSession) -> None:
     """First, last, empty values, and a few hundred between."""
     for v, i in _contexts(s):
-        s.put_range(*((b"%04d" % n, b"" if n % 50 == 0 else b"v%d" % n) for n in range(351)), v=v, i=i)
+        s.put_range(*((row(n), b"" if n % 50 == 0 else b"v%d" % n) for n in range(351)), v=v, i=i)
         s.ranges(v, i)
-        s.get(b"0000", v, i)
-        s.ranges(v, i, b"0000", b"0350")
+        s.get(row(0), v, i)
+        s.ranges(v, i, row(0), row(350))
 
 
 @on_store("ORD-6")
@@ -272,11 +272,11 @@ def inverted(s: StoreSession) -> None:
         s.observe(i)
 
 
-@on_store("ORD-8")
+@on_store("ORD-8", classed=True)
 def in_order(s: StoreSession) -> None:
     """Over a page border."""
     for v, i in _contexts(s):
-        s.put_range(*((b"%05d" % n, b"v") for n in reversed(range(1500))), v=v, i=i)
+        s.put_range(*((row(n), b"v") for n in reversed(range(1500))), v=v, i=i)
         s.range("process_range", v, i)
 
 
@@ -302,12 +302,12 @@ def nothing_in_nothing(s: StoreSession) -> None:
     s.ranges(None, "meta")
 
 
-@on_store("ORD-12")
+@on_store("ORD-12", classed=True)
 def limits(s: StoreSession) -> None:
     """None, one, all, more; with tombstones before the limit."""
     for v, i in _contexts(s):
-        s.put_range(*((b"%04d" % n, b"v%d" % n) for n in range(1100)), v=v, i=i)
-        s.batch(*((b"%04d" % n, None) for n in range(0, 20, 2)), v=v, i=i)
+        s.put_range(*((row(n), b"v%d" % n) for n in range(1100)), v=v, i=i)
+        s.batch(*((row(n), None) for n in range(0, 20, 2)), v=v, i=i)
         for limit in (0, 1, 2, 10, 1023, 1024, 1090, 1091, 5000):
             s.range("get_range", v, i, limit=limit)
             s.range("keys_in_range", v, i, limit=limit)
@@ -360,16 +360,15 @@ def no_memory(s: StoreSession) -> None:
     s.observe()
 
 
-@on_store("DEL-5")
+@on_store("DEL-5", classed=True)
 def many_deletes(s: StoreSession) -> None:
     """More than one internal batch, twice."""
     s.versions((1, []), (2, [1]))
     n = 10_050
-    for start in range(0, n, 3000):
-        s.put_range(*((b"%06d" % row, b"v") for row in range(start, min(n, start + 3000))), v=1)
-    s.delete_range(b"000010", b"010040", v=2)
+    s.put_range(*((row(each), b"v") for each in range(n)), v=1)
+    s.delete_range(row(10), row(10_040), v=2)
     s.range("keys_in_range", 2)
-    s.delete_range(b"000010", b"010040", v=2)
+    s.delete_range(row(10), row(10_040), v=2)
     s.do({"op": "delete_all", "i": 1})
     s.do({"op": "delete_all", "i": 1})
     s.dump()
@@ -442,17 +441,17 @@ def nothing_before_commit(s: StoreSession) -> None:
     s.observe(keys=[b"a", b"b"])
 
 
-@on_store("BATCH-5")
+@on_store("BATCH-5", classed=True)
 def large_batches(s: StoreSession) -> None:
     """3,000 changes; and one change over the declared number."""
     limit = s.harness.engine.limits.max_batch_ops
     n = min(100_000 if s.harness.scale > 1 else 3000, max(1, limit // 2 - 4))
     s.versions((1, []))
-    s.batch(*((b"%06d" % row, b"v%d" % row) for row in range(n)), v=1)
+    s.batch(*((row(each), b"v%d" % each) for each in range(n)), v=1)
     s.range("get_range", 1)
     if limit <= 50_000:
         context = s.context({"i": 1, "v": 1})
-        got = attempt(lambda: s.store.put_range(context, [(b"x%06d" % row, b"v") for row in range(limit + 1)]))
+        got = attempt(lambda: s.store.put_range(context, [(row(each), b"v") for each in range(limit + 1)]))
         s.require(got == Err("LimitError"), Err("LimitError"), got, note=f"a batch of {limit + 1} puts")
         s.dump()
 

@@ -39,7 +39,11 @@ def _suite(suites: Xml.Element, engine: EngineReport, name: str, results: list[C
 def _case(suite: Xml.Element, name: str, result: ClauseResult) -> None:
     data = result.to_json()
     case = Xml.SubElement(
-        suite, "testcase", classname=f"dvidkit.{name}", name=f"{result.id} {data['title']}", time=f"{result.seconds:.3f}"
+        suite,
+        "testcase",
+        classname=f"dvidkit.{name}",
+        name=f"{result.id} {data['title']}",
+        time=f"{result.seconds:.3f}",
     )
     properties = Xml.SubElement(case, "properties")
     for key in ("id", "level", "layer", "lane", "status"):
