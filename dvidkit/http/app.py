@@ -20,6 +20,7 @@ from dvidkit.http.routes import Route, Routes, segments_of
 from dvidkit.http.server import ServerApi
 from dvidkit.http.service import ServiceConfig
 from dvidkit.http.status import PROBLEM, HTTPError, error_response
+from dvidkit.http.view import ViewApi
 from dvidkit.http.wire import (
     BodyStream,
     Receive,
@@ -60,9 +61,11 @@ class App:
         self._cors = Cors(self.config.cors, timing=self.config.allow_timing)
         self.routes = Routes()
         self._by_type: dict[type[Datatype], Routes] = {}
-        for api in (ServerApi(self), RepoApi(self), NodeApi(self)):
+        for api in (ServerApi(self), RepoApi(self), NodeApi(self), ViewApi(self)):
             self.routes.extend(api.endpoints, api)
-        self._common = {path[4] for row in NodeApi.endpoints if len(path := row.path.split("/")) > 4}
+        self._common = {
+            path[4] for row in (*NodeApi.endpoints, *ViewApi.endpoints) if len(path := row.path.split("/")) > 4
+        }
 
     def reload_blocklist(self) -> None:
         """Read the blocklist again from where the configuration says it is."""
