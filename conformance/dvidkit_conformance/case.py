@@ -26,10 +26,12 @@ class DatatypeCase:
     Attributes:
         typename: the datatype.
         settings: variants of instance settings to prove, each a mapping for ``create_instance``.
+        proves: clauses of this datatype alone (``DT-KV-2``) for which the model and the observations stand.
     """
 
     typename: ClassVar[str]
     settings: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    proves: ClassVar[tuple[str, ...]] = ()
 
     # --- programs ----------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,7 @@ class Session:
         if self.skips(op):
             return ABSENT
         expected = self.model.apply(op)
+        self.expects(expected)
         got = self.answer(op)
         if not matches(expected, got):
             raise self.violation(*difference(expected, got), clause=self.blame(op, expected, got))
@@ -127,6 +128,9 @@ class Session:
     def skips(self, op: Op) -> bool:
         """Whether the engine does not offer this operation."""
         return False
+
+    def expects(self, expected: Any) -> None:
+        """What the model says, just before the operation is done."""
 
     def count(self, op: Op, got: Any) -> None:
         """Note what was reached."""

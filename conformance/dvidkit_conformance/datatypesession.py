@@ -1,0 +1,165 @@
+"""Sessions on two instances of a datatype in a repo."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from dvidkit import errors
+from dvidkit.datatype import Datatype
+from dvidkit.kernel import Kernel
+from dvidkit.repo import Version
+from dvidkit_conformance import codec
+from dvidkit_conformance.case import DatatypeCase
+from dvidkit_conformance.datatypemodel import NAMES, RepoModel
+from dvidkit_conformance.harness import Harness
+from dvidkit_conformance.kernelsession import plugins_with
+from dvidkit_conformance.ops import Op
+from dvidkit_conformance.results import Err
+from dvidkit_conformance.session import Journal, Session, attempt
+
+
+def _uuid(v: int) -> str:
+    return f"{v + 1:032x}"
+
+
+class DatatypeSession(Session):
+    """One kernel, one repo, two instances, and the case's models."""
+
+    kind = "datatype"
+
+    def __init__(
+        self,
+        harness: Harness,
+        datatype: type[Datatype],
+        case: DatatypeCase,
+        settings: dict[str, Any],
+        journal: Journal | None = None,
+    ) -> None:
+        super().__init__(harness, journal, typename=datatype.typename, settings=settings)
+        self.case = case
+        self.model = RepoModel(case, settings)
+        self.plugins = plugins_with(harness, datatype)
+        self.kernel = self._open()
+        repo = self.kernel.repos.create("conformance", root=_uuid(0))
+        for name in NAMES:
+            repo.create_instance(datatype, name, repo.root, **settings)
+        self.touched: tuple[str, int] = ("", 0)
+        self._last = ""
+        self._refusal = ""
+
+    def _open(self) -> Kernel:
+        return Kernel(self.harness.config(self.path), plugins=self.plugins)
+
+    def version(self, v: int) -> Version:
+        """The repo's version of this number."""
+        return self.kernel.repos.resolve(_uuid(v))
+
+    def view(self, name: str, v: int) -> Any:
+        """An instance at a version."""
+        return self.version(v)[name]
+
+    def dump(self, name: str) -> list[list[bytes]]:
+        """The raw entries of an instance."""
+        instance = self.version(0).repo.instance(name)
+        low, high = _span(instance.id)
+        return [[key, value or b""] for key, value in instance.store.raw_range_query(low, high) if key < high]
+
+    # --- doing -------------------------------------------------------------------------------------------------------
+
+    def skips(self, op: Op) -> bool:
+        """See ``Session.skips``."""
+        return op["op"] == "reopen" and not self.harness.persistent
+
+    def perform(self, op: Op) -> Any:
+        """See ``Session.perform``."""
+        return getattr(self, f"_{op['op']}")(op)
+
+    def do(self, op: Op) -> Any:
+        """See ``Session.do``."""
+        if op["op"] == "reopen":
+            self.ops.append(op)
+            if not self.skips(op):
+                self.kernel.close()
+                self.kernel = self._open()
+                self.probes["reopen"] += 1
+            self._last = "reopen"
+            return None
+        if op["op"] == "do":
+            self.touched = op["name"], op["v"]
+        answer = super().do(op)
+        self._last = op["op"] if op["op"] != "observe" else self._last
+        return answer
+
+    def answer(self, op: Op) -> Any:
+        """See ``Session.answer``; of a refusal, the class that the model names if the error is one of it."""
+        got = super().answer(op)
+        wanted = self._refusal
+        if isinstance(got, Err) and wanted and _is(got.name, wanted):
+            return Err(wanted)
+        return got
+
+    def expects(self, expected: Any) -> None:
+        """See ``Session.expects``."""
+        self._refusal = expected.name if isinstance(expected, Err) else ""
+
+    def _do(self, op: Op) -> Any:
+        return self.case.apply(self.view(op["name"], op["v"]), op["do"])
+
+    def _observe(self, op: Op) -> Any:
+        return self.case.observe(self.view(op["name"], op["v"]))
+
+    def _commit(self, op: Op) -> Any:
+        self.version(op["v"]).commit()
+
+    def _child(self, op: Op) -> Any:
+        parent, uuid = self.version(op["v"]), _uuid(op["to"])
+        if parent.children:
+            parent.make_branch(f"branch{op['to']}", uuid=uuid)
+        else:
+            parent.new_version(uuid=uuid)
+
+    def _merge(self, op: Op) -> Any:
+        parents = [self.version(v) for v in op["parents"]]
+        parents[0].repo.merge(parents, uuid=_uuid(op["to"]))
+
+    # --- reached, blamed, closed -------------------------------------------------------------------------------------
+
+    def count(self, op: Op, got: Any) -> None:
+        """See ``Session.count``."""
+        self.probes[op["op"]] += 1
+        if op["op"] == "do":
+            self.probes["refused" if isinstance(got, Err) else "changed"] += 1
+
+    def blame(self, op: Op, expected: Any, got: Any) -> str:
+        """See ``Session.blame``."""
+        if isinstance(expected, Err):
+            return "DT-12"
+        if op["op"] != "observe":
+            return "DT-1" if op["op"] == "do" else "DT-4" if op["op"] == "merge" else "DT-12"
+        name, v = self.touched
+        if self._last == "reopen":
+            return "DT-5"
+        if op["name"] != name and name:
+            return "DT-9"
+        if len(self.model.parents[op["v"]]) > 1:
+            return "DT-4"
+        if op["v"] != v and op["v"] in self.model.ancestors(v):
+            return "DT-3"
+        return "DT-2" if v not in self.model.ancestors(op["v"]) else "DT-1"
+
+    def close(self) -> None:
+        """See ``Session.close``."""
+        with suppress(Exception):
+            self.kernel.close()
+        self.harness.remove(self.path)
+
+
+def _span(instance: int) -> tuple[bytes, bytes]:
+    return codec.data_key(instance, b"", 0)[:5], b"\x01" + (instance + 1).to_bytes(4, "big")
+
+
+def _is(name: str, wanted: str) -> bool:
+    """Whether the error class of one name is, or descends from, that of another."""
+    found: type | None = getattr(errors, name, None)
+    return found is not None and wanted in [kind.__name__ for kind in found.__mro__]
