@@ -16,7 +16,7 @@ from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.kernelsession import plugins_with
 from dvidkit_conformance.ops import Op
 from dvidkit_conformance.results import Err
-from dvidkit_conformance.session import Journal, Session, attempt
+from dvidkit_conformance.session import Journal, Session
 
 
 def _uuid(v: int) -> str:

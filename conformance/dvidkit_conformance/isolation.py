@@ -82,9 +82,7 @@ def run_here(task: Task, *, alive: Callable[[], None] = lambda: None, started: A
         yield runner.one(jobs[name])
 
 
-# --- the child ---------------------------------------------------------------------------------------------------------
-
-
+# --- the child -------------------------------------------------------------------------------------------------------
 def child(task: Task, fd: int) -> None:
     """Run a task and send everything through a pipe."""
     last = [0.0]
@@ -135,8 +133,7 @@ class _Child:
 def _spawn(task: Task, fd: int) -> _Child:
     text = b64encode(pickle.dumps(task)).decode("ascii")
     command = [sys.executable, "-X", "faulthandler", "-m", "dvidkit_conformance.isolation", text, str(fd)]
-    errors = open(Path(task.folder) / "stderr", "wb")
-    with errors:
+    with open(Path(task.folder) / "stderr", "wb") as errors:
         process = subprocess.Popen(  # noqa: S603
             command, pass_fds=[fd], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
         )
@@ -161,9 +158,7 @@ def _fork(task: Task, fd: int) -> _Child:
         os._exit(code)
 
 
-# --- the parent --------------------------------------------------------------------------------------------------------
-
-
+# --- the parent ------------------------------------------------------------------------------------------------------
 def run_isolated(task: Task) -> Iterator[JobResult]:
     """Run the jobs in children, as many as it takes."""
     left = list(task.jobs)

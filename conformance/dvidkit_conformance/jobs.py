@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from dvidkit_conformance import lanes, spec
 from dvidkit_conformance.checking import Check, gather
@@ -57,12 +58,13 @@ def checks() -> list[Check]:
     return gather(MODULES)
 
 
+def _directed(check: Check, run: Run) -> None:
+    lanes.directed(run, check)
+
+
 def all_jobs() -> list[Job]:
     """Every job that is about an engine and its stores, in the order of the specification."""
     order = {clause: n for n, clause in enumerate(spec.clauses())}
-    jobs = [
-        Job(f"{check.clause}:{check.name}", check.clause, lambda run, check=check: lanes.directed(run, check), check)
-        for check in checks()
-    ]
+    jobs = [Job(f"{check.clause}:{check.name}", check.clause, partial(_directed, check), check) for check in checks()]
     jobs += [Job(f"{clause}:{lane.__name__}", clause, lane) for clause, lane in lanes.LANES.items()]
     return sorted(jobs, key=lambda job: order[job.clause])

@@ -66,6 +66,10 @@ def _on(run: Run, nodes: Sequence[Op], ids: Sequence[int], keys: Sequence[bytes]
     return begin, step
 
 
+def _all_of(kinds: Any) -> list[Any]:
+    return list(kinds)
+
+
 def _drive(run: Run, begin: Any, step: Any) -> None:
     """Run the machine; of a failure keep the smallest program that Hypothesis came by."""
     if not run.profile.machine_examples:
@@ -101,7 +105,7 @@ def _drive(run: Run, begin: Any, step: Any) -> None:
         database=None,
         derandomize=run.profile.derandomize,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=_all_of(HealthCheck),
         print_blob=False,
         report_multiple_bugs=False,
     )

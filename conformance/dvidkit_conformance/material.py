@@ -59,7 +59,23 @@ SHAPES: Final[Mapping[str, Sequence[Sequence[int]]]] = {
 }
 """Parents of each version by index, parents first."""
 
-_IDS: Final = (0, 1, 2, 3, 7, 254, 255, 256, 257, 65535, 65536, (1 << 31) - 1, 1 << 31, 0xFFFFFFFE, 0xFFFFFFFF)
+_IDS: Final[tuple[int, ...]] = (
+    0,
+    1,
+    2,
+    3,
+    7,
+    254,
+    255,
+    256,
+    257,
+    65535,
+    65536,
+    (1 << 31) - 1,
+    1 << 31,
+    0xFFFFFFFE,
+    0xFFFFFFFF,
+)
 INSTANCES: Final = (1, 2, 255, 256, 65537, 0x01000000, 0xFFFFFFFE)
 
 
@@ -77,5 +93,5 @@ def version_ids(rng: random.Random, count: int) -> list[int]:
     style = rng.randrange(4)
     if style == 0:
         return list(range(1, count + 1))
-    ids = rng.sample(_IDS, count) if style < 3 else rng.sample(range(1, 40), count)
+    ids: list[int] = rng.sample(_IDS, count) if style < 3 else rng.sample(range(1, 40), count)
     return sorted(ids) if style == 1 else ids

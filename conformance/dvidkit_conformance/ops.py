@@ -15,6 +15,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Final
 
 from dvidkit_conformance.results import show
@@ -64,8 +65,15 @@ class Program:
         return f'{json.dumps(data)[:-1]}, "ops": [\n{ops}\n]}}\n'
 
     def lines(self) -> list[str]:
-        """One line for people per operation."""
-        return [line(op) for op in self.ops]
+        """One line for people per operation; the versions that begin a program are one line, its DAG."""
+        nodes = list(takewhile(lambda op: op["op"] == "version", self.ops))
+        rest = [line(op) for op in self.ops[len(nodes) :]]
+        return [f"dag {', '.join(map(_node, nodes))}", *rest] if nodes else rest
+
+
+def _node(op: Op) -> str:
+    parents = "+".join(f"v{parent}" for parent in op["parents"])
+    return f"v{op['v']}{' below ' + parents if parents else ''}"
 
 
 def line(op: Op) -> str:

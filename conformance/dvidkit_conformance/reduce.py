@@ -9,6 +9,8 @@ from typing import Any
 
 from dvidkit_conformance.ops import Op, Program
 
+_PARTS = 16
+
 Fails = Callable[[Program], Any]
 """Runs a program from nothing; what it violated, or ``None``."""
 
@@ -88,12 +90,13 @@ def _joined(ops: list[Op]) -> Iterator[list[Op]]:
 
 def _simpler_ops(op: Op) -> Iterator[Op]:
     for name in ("batch", "pairs", "expect", "keys"):
-        rows = op.get(name)
-        if rows and len(rows) > 1:
+        rows: list[Any] = op.get(name) or []
+        if len(rows) > 1:
             size = len(rows) // 2
             while size:
-                for start in range(0, len(rows), size) if len(rows) // size <= 16 else ():
-                    yield {**op, name: rows[:start] + rows[start + size :]}
+                if len(rows) // size <= _PARTS:
+                    for start in range(0, len(rows), size):
+                        yield {**op, name: rows[:start] + rows[start + size :]}
                 size //= 2
     for name in ("durable", "expect", "reverse", "keys_only", "on"):
         if name in op:
@@ -101,9 +104,10 @@ def _simpler_ops(op: Op) -> Iterator[Op]:
     if op.get("value") not in (None, b"", b"x"):
         yield {**op, "value": b"x"}
     for name in ("batch", "pairs"):
-        for n, (key, value) in enumerate(op.get(name) or () if len(op.get(name) or ()) <= 12 else ()):
+        rows = list(op.get(name) or ())
+        for n, (key, value) in enumerate(rows if len(rows) <= _PARTS else []):
             if value not in (None, b"", b"x"):
-                yield {**op, name: [*op[name][:n], [key, b"x"], *op[name][n + 1 :]]}
+                yield {**op, name: [*rows[:n], [key, b"x"], *rows[n + 1 :]]}
 
 
 def _renamings(ops: list[Op]) -> Iterator[tuple[bytes, bytes]]:

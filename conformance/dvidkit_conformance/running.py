@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dvidkit_conformance import lanes, spec
+from dvidkit_conformance import byteblame, lanes, spec
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.jobs import Job
 from dvidkit_conformance.lanes import Run
@@ -168,7 +168,7 @@ class Runner:
 def _with(found: Violation, first: Violation) -> Violation:
     found.note = found.note or first.note
     if found.program is not None and first.program is not None and found.program.kind == "bytes":
-        found.clause = lanes.byteblame.blame(found.program, found.expected, found.got)
+        found.clause = byteblame.blame(found.program, found.expected, found.got)
     return found
 
 

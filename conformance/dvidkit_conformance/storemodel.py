@@ -77,19 +77,20 @@ class StoreModel:
         self.plain.pop(op["i"], None)
         return None
 
-    def _change(self, op: Op, pairs: Iterable[Any]) -> Any:
-        pairs = list(pairs)
+    def _change(self, op: Op, given: Iterable[Any]) -> Any:
+        pairs = list(given)
+        place: Any = op["i"]
         if not self._known(op):
             return Err("NotFoundError")
         if op["i"] != META and self._breaks_contract(op["i"], [pair[0] for pair in pairs]):
             return Err("KeyContractError")
         for tkey, value in pairs:
             if op.get("v") is not None:
-                self.entries.setdefault(op["i"], {}).setdefault(tkey, {})[op["v"]] = value
+                self.entries.setdefault(place, {}).setdefault(tkey, {})[op["v"]] = value
             elif value is None:
                 self.plain.get(op["i"], {}).pop(tkey, None)
             else:
-                self.plain.setdefault(op["i"], {})[tkey] = value
+                self.plain.setdefault(place, {})[tkey] = value
         return None
 
     def _breaks_contract(self, i: int, new: list[bytes]) -> bool:

@@ -17,10 +17,10 @@ _REPORTS: pytest.StashKey[dict[str, Report]] = pytest.StashKey()
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Items: engine by engine, clauses of engines and stores, then of each datatype."""
     config, plugins = metafunc.config, Plugins()
-    asked = [name for given in config.getoption("--dvidkit-engine") for name in given.split(",")]
+    asked = [name for given in _option(config, "engine") for name in given.split(",")]
     engines = list(plugins.engines) if not asked or "all" in asked else asked
-    chosen = spec.matching(tuple(config.getoption("--dvidkit-clause"))) or tuple(spec.clauses())
-    wanted = config.getoption("--dvidkit-datatype")
+    chosen = spec.matching(tuple(_option(config, "clause"))) or tuple(spec.clauses())
+    wanted = _option(config, "datatype")
     datatypes = [
         name for name, kind in plugins.datatypes.items() if kind.conformance and (not wanted or name in wanted)
     ]
@@ -31,8 +31,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             if spec.clauses()[clause].layer != "datatype":
                 items.append(pytest.param(engine, "", clause, marks=marks, id=f"{clause}-{engine}"))
             elif spec.clauses()[clause].group == "DT":
-                for name in datatypes:
-                    items.append(pytest.param(engine, name, clause, marks=marks, id=f"{clause}-{name}-{engine}"))
+                items += [
+                    pytest.param(engine, name, clause, marks=marks, id=f"{clause}-{name}-{engine}")
+                    for name in datatypes
+                ]
     metafunc.parametrize(("engine", "datatype", "clause"), items)
 
 
@@ -45,6 +47,10 @@ def test_clause(request: pytest.FixtureRequest, engine: str, datatype: str, clau
         pytest.skip(f"{result.status}: {result.reason}")
 
 
+def _option(config: pytest.Config, name: str) -> Any:
+    return config.getoption(f"--dvidkit-{name}")
+
+
 def _report(request: pytest.FixtureRequest, engine: str) -> Report:
     """The engine's report, made once in a session of what the collected items ask for."""
     session = request.session
@@ -53,13 +59,13 @@ def _report(request: pytest.FixtureRequest, engine: str) -> Report:
         config = request.config
         params: list[Any] = [getattr(item, "callspec", None) for item in session.items if "clause" in item.keywords]
         asked = {p.params["clause"] for p in params if p is not None and p.params.get("engine") == engine}
-        typed = config.getoption("--dvidkit-datatype")
+        typed = _option(config, "datatype")
         reports[engine] = check(
             engine,
             datatypes=[name for name in typed if name != "none"] if typed else None,
-            profile=config.getoption("--dvidkit-profile"),
+            profile=_option(config, "profile"),
             clauses=() if asked >= set(spec.clauses()) else [name for name in spec.clauses() if name in asked],
-            seed=config.getoption("--dvidkit-seed"),
+            seed=_option(config, "seed"),
         )
     return reports[engine]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from dvidkit.datatype import Datatype
@@ -112,7 +113,7 @@ def names(s: KernelSession) -> None:
         ":side": two,
         ":side~1": root,
     }.items():
-        got = attempt(lambda text=text: resolve(text).uuid)
+        got = attempt(partial(_uuid_of, resolve, text))
         s.require(got == version.uuid, version.uuid, got, note=f"resolve({text!r})")
     for text, error in {
         "aaaa": "AmbiguousUUID",
@@ -121,7 +122,11 @@ def names(s: KernelSession) -> None:
         f"{root.uuid}~1": "UnknownUUID",
         f"{one.uuid}^2": "UnknownUUID",
     }.items():
-        _refused(s, f"resolve({text!r})", lambda text=text: resolve(text).uuid, error)
+        _refused(s, f"resolve({text!r})", partial(resolve, text), error)
+
+
+def _uuid_of(resolve: Any, text: str) -> str:
+    return str(resolve(text).uuid)
 
 
 @on_kernel("REG-5")
@@ -131,8 +136,8 @@ def requirements(s: KernelSession) -> None:
 
     for name in lacking:
         needs = type("Needs", (Datatype,), {"typename": "conformance-needs", "requires": frozenset({Capability(name)})})
-        create = s.repo.create_instance
-        _refused(s, f"an instance that needs {name}", lambda needs=needs: create(needs, "n"), "UnsupportedError")
+        create = partial(s.repo.create_instance, needs, "n")
+        _refused(s, f"an instance that needs {name}", create, "UnsupportedError")
     offered = {Capability(name) for name in s.harness.features if name in set(Capability)}
     fits = type("Fits", (Datatype,), {"typename": "conformance-fits", "requires": frozenset(offered)})
     got = attempt(lambda: s.repo.create_instance(fits, "fits").name)

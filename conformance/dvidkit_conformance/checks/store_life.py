@@ -252,7 +252,7 @@ def wrong_types(s: StoreSession) -> None:
     store: Any = s.store
     context = s.context({"i": 1, "v": 1})
     for wrong in (None, 5, "text"):
-        calls = {
+        calls: dict[str, Any] = {
             "get(context)": lambda w=wrong: store.get(w, b"a"),
             "get_range(context)": lambda w=wrong: store.get_range(w, *_ALL),
             "put(context)": lambda w=wrong: store.put(w, b"a", b"v"),
@@ -286,14 +286,15 @@ def errors_of_the_tree(s: StoreSession) -> None:
     store = s.store
     store.put(context, b"ab", b"1")
     codes = set()
-    for call in (
+    calls: tuple[Any, ...] = (
         lambda: store.put(context, b"a", b"1"),
         lambda: store.raw_put(b"bad", b"1"),
         lambda: store.put(context, None, b"1"),  # type: ignore[arg-type]
         lambda: store.commit([store.segment(context, [(b"x", b"1")])], expect={b"\x00nothing": b"1"}),
         lambda: VersionedContext(1, 99, s.dag),
         lambda: store.get_blob("?"),
-    ):
+    )
+    for call in calls:
         try:
             call()
         except DvidkitError as error:
@@ -339,11 +340,12 @@ def short_messages(s: StoreSession) -> None:
     """A large value and a large TKey in what is refused."""
     context = s.context({"i": 5, "v": None})
     s.store.put(context, b"p" * 100, b"v")
-    for call in (
+    calls: tuple[Any, ...] = (
         lambda: s.store.put(context, b"p" * 99, b"secret" * 1000),
         lambda: s.store.put(context, "t" * 5000, b"v"),  # type: ignore[arg-type]
         lambda: s.store.raw_put(b"\x07" * 3000, b"v"),
-    ):
+    )
+    for call in calls:
         try:
             call()
         except DvidkitError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import queue
 import threading
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from dvidkit.errors import BadKey
@@ -131,6 +133,10 @@ def writing_inside(s: StoreSession) -> None:
     )
 
 
+def _length(rows: Iterable[Any]) -> int:
+    return len(list(rows))
+
+
 @on_store("ITER-7", classed=True)
 def ends_with_the_store(s: StoreSession) -> None:
     """Begun and not begun."""
@@ -140,7 +146,7 @@ def ends_with_the_store(s: StoreSession) -> None:
     next(begun)
     s.store.close()
     for name, rows in (("begun", begun), ("not begun", idle)):
-        got = attempt(lambda rows=rows: len(list(rows)))
+        got = attempt(partial(_length, rows))
         s.require(got == Err("StoreClosed"), Err("StoreClosed"), got, note=f"an iterator {name} before close")
 
 
@@ -199,7 +205,7 @@ def raw_writes_touch_one_key(s: StoreSession) -> None:
     s.dump()
     s.observe()
     for bad in (b"", b"\x01short", b"\x03own", b"\x02" + b"x" * 15, b"\x04other"):
-        got = attempt(lambda bad=bad: s.store.raw_put(bad, b"v"))
+        got = attempt(partial(s.store.raw_put, bad, b"v"))
         s.require(got == Err(BadKey.__name__), Err("BadKey"), got, note=f"raw_put({bad!r})")
     s.dump()
 

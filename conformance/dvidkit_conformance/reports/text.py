@@ -1,4 +1,4 @@
-"""The report for a person: a line per group of clauses, the verdict, what was not verified, and how to see a failure."""
+"""The report for a person: a line per group of clauses, failures, what was not verified, the verdict."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dvidkit_conformance.planting import Fault
 from dvidkit_conformance.toy import ToyStore, ToyView
@@ -236,7 +236,7 @@ class SharedStores(Fault):
     persistent = False
 
     class store(ToyStore):
-        everything: dict[bytes, bytes] = {}
+        everything: ClassVar[dict[bytes, bytes]] = {}
 
         def now(self) -> ToyView:
             self.rows = self.everything
