@@ -15,7 +15,16 @@ class MemoryEngine(Engine):
     version: ClassVar[str] = "0.1.0"
     summary: ClassVar[str] = "sorted map in memory; nothing survives close"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        features=frozenset({Capability.GET_MANY, Capability.SEEK, Capability.PAGES, Capability.SIZES}),
+        features=frozenset(
+            {
+                Capability.GET_MANY,
+                Capability.SEEK,
+                Capability.LAST,
+                Capability.PAGES,
+                Capability.DELETE_RANGE,
+                Capability.SIZES,
+            }
+        ),
         durable=Loss.NONE,
         buffered=Loss.NONE,
         seek_cost=8,
