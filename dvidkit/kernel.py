@@ -14,7 +14,7 @@ from dvidkit.feed import Feeds
 from dvidkit.metadata import Metadata
 from dvidkit.plugins import Plugins
 from dvidkit.records import InstanceRecord
-from dvidkit.repos import Repos
+from dvidkit.repos import FIRST_MUTATION_ID, Repos
 from dvidkit.store import Store
 
 _LOG: Final = logging.getLogger("dvidkit.kernel")
@@ -32,6 +32,7 @@ class Kernel:
         repos: the repos.
         feeds: delivery of the mutation log to plugins and to subscribers in other stores.
         full_write: committed versions take writes; for repairs and old test suites.
+        least_instance_id, least_mutation_id: the smallest that are handed out.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Kernel:
         self.assignment = Assignment(assign or {}, configs)
         self.plugins = plugins or Plugins()
         self.full_write = False
+        self.least_instance_id = 1
+        self.least_mutation_id = FIRST_MUTATION_ID
         self._closing = False
         self.stores: dict[str, Store] = {}
         try:

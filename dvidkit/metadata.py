@@ -41,11 +41,11 @@ class Change:
         self._pairs: dict[bytes, bytes | None] = {}
         self._segments: list[Segment] = []
 
-    def next_id(self, counter: str) -> int:
-        """A new id; they begin at 1 and grow."""
+    def next_id(self, counter: str, *, least: int = 1) -> int:
+        """A new id, not below ``least``; they grow."""
         tkey = records.COUNTER.key(counter.encode())
         stored = self._pairs.get(tkey) or self._metadata.store.get(_CTX, tkey)
-        number = int.from_bytes(stored, "big") if stored else 1
+        number = max(least, int.from_bytes(stored, "big") if stored else 1)
         if number > U32_MAX:
             raise BadConfig(f"the store has no {counter} ids left", setting=counter)
         self._pairs[tkey] = (number + 1).to_bytes(8, "big")

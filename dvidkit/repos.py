@@ -180,7 +180,7 @@ class Repos:
                 raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
             change = self.metadata.change()
             record = InstanceRecord(
-                change.next_id("instance"),
+                change.next_id("instance", least=self.kernel.least_instance_id),
                 uuids.uuid4().hex,
                 name,
                 datatype.typename,
@@ -201,7 +201,7 @@ class Repos:
         """A run of mutation ids that no process has handed out: the first, and the one behind the last."""
         with self.lock:
             change = self.metadata.change()
-            first = change.reserve(f"mutation {repo.id}", _MUTATION_STRIDE, start=FIRST_MUTATION_ID)
+            first = change.reserve(f"mutation {repo.id}", _MUTATION_STRIDE, start=self.kernel.least_mutation_id)
             change.write()
             return first, first + _MUTATION_STRIDE
 

@@ -86,7 +86,7 @@ class App:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self.pool.close()
+                await asyncio.to_thread(self.pool.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

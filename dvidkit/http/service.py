@@ -44,6 +44,7 @@ class ServiceConfig:
         cors: origins that may call from a browser; ``*`` is any.
         note, host: shown by ``/api/server/info``.
         blocklist: lines ``u=<user>[,note]`` and ``ip=<address or a.b.c.*>[,note]``.
+        blocklist_file: a file with more such lines, read when the service is made and when it is told to.
         limits: what one request may take.
         problem_json: answer errors as ``application/problem+json`` also to clients that do not ask for it.
         interactive_before_block: requests of people in two minutes after which ``busy_interactively`` is true.
@@ -61,6 +62,7 @@ class ServiceConfig:
     note: str = ""
     host: str = "localhost"
     blocklist: tuple[str, ...] = ()
+    blocklist_file: str = ""
     limits: Limits = field(default_factory=Limits)
     problem_json: bool = False
     interactive_before_block: int = 0
