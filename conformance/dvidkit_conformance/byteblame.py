@@ -29,10 +29,10 @@ def blame(program: Program, expected: Any, got: Any) -> str:
     op = program.ops[-1]
     if isinstance(got, Foreign) and got.what.startswith("raises "):
         return "ENG-ERR-1"
-    if isinstance(got, Foreign):
+    if _foreign(got):
         return "ENG-GET-5"
     if op["op"] == "write":
-        return "ENG-EXPECT-1" if "expect" in op else "ENG-WRITE-1"
+        return _expect(op) if "expect" in op else "ENG-WRITE-1"
     if op["op"] in _BY_NAME:
         return _BY_NAME[op["op"]]
     if op.get("on") is not None:
@@ -42,7 +42,30 @@ def blame(program: Program, expected: Any, got: Any) -> str:
         return "ENG-DUR-2" if _more(expected, got) else "ENG-DUR-1"
     if change["op"] == "delete_range":
         return "ENG-DELR-1"
-    return _get(change, expected, got) if op["op"] == "get" else _scan(op, expected, got)
+    if "expect" in change:
+        return _expect(change)
+    if not change["op"] and got:
+        return "ENG-OPEN-6"
+    keys = [row[0] for row in change.get("batch", ())]
+    if len(set(keys)) < len(keys):
+        return "ENG-WRITE-2"
+    return _get(expected, got) if op["op"] == "get" else _scan(op, expected, got)
+
+
+def _foreign(got: Any) -> bool:
+    """Whether something of a wrong type is anywhere in the answer."""
+    return isinstance(got, Foreign) or (isinstance(got, (list, dict)) and any(map(_foreign, _parts(got))))
+
+
+def _parts(got: Any) -> list[Any]:
+    return list(got.values()) if isinstance(got, dict) else got
+
+
+def _expect(op: Op) -> str:
+    """Which of the clauses of expectations: about empty and absent, about several, or about one."""
+    if any(value == b"" for _, value in op["expect"]):
+        return "ENG-EXPECT-2"
+    return "ENG-EXPECT-3" if len(op["expect"]) > 1 else "ENG-EXPECT-1"
 
 
 def _more(expected: Any, got: Any) -> bool:
@@ -51,11 +74,11 @@ def _more(expected: Any, got: Any) -> bool:
     return expected is None
 
 
-def _get(change: Op, expected: Any, got: Any) -> str:
+def _get(expected: Any, got: Any) -> str:
     if expected == b"":
         return "ENG-GET-3"
     if expected is None:
-        return "ENG-GET-1" if got == b"" else "ENG-EXPECT-1" if "expect" in change else "ENG-WRITE-3"
+        return "ENG-GET-1" if got == b"" else "ENG-WRITE-3"
     return "ENG-GET-2"
 
 

@@ -1,14 +1,17 @@
-"""A journal in a file: after the death of a process it holds the program that was running, to the last operation."""
+"""A journal in a file: after the death of a process it holds the program that was running, to the last operation.
+
+Records are ``size u32 little-endian | marshal``, as this is written before every operation of every program.
+"""
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dvidkit_conformance.ops import Op, Program, decode, encode
+from dvidkit_conformance.ops import Op, Program
 
 
 class FileJournal:
@@ -21,27 +24,26 @@ class FileJournal:
         """See ``Journal``."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
-        self._write({"kind": kind, "options": encode(dict(options))})
+        self._write({"kind": kind, "options": dict(options)})
 
     def note(self, op: Op) -> None:
         """See ``Journal``."""
-        self._write(encode(op))
+        self._write(op)
 
     def _write(self, data: Any) -> None:
-        os.write(self._fd, f"{json.dumps(data)}\n".encode())
+        record = marshal.dumps(data)
+        os.write(self._fd, len(record).to_bytes(4, "little") + record)
 
 
 def read(path: Path) -> Program | None:
-    """The program that a journal holds; a torn last line is left out."""
-    if not path.exists():
-        return None
-    lines = path.read_text("utf-8", errors="replace").split("\n")[:-1]
+    """The program that a journal holds; a torn last record is left out."""
+    data = path.read_bytes() if path.exists() else b""
     found: list[Any] = []
-    for text in lines:
-        try:
-            found.append(json.loads(text))
-        except ValueError:
+    place = 0
+    while place + 4 <= len(data):
+        end = place + 4 + int.from_bytes(data[place : place + 4], "little")
+        if end > len(data):
             break
-    if not found:
-        return None
-    return Program(found[0]["kind"], tuple(decode(op) for op in found[1:]), decode(found[0]["options"]))
+        found.append(marshal.loads(data[place + 4 : end]))  # noqa: S302 - written by our own child
+        place = end
+    return Program(found[0]["kind"], tuple(found[1:]), found[0]["options"]) if found else None

@@ -140,34 +140,49 @@ class _Kit:
         return (*names, *(each.typename for each in extra)), extra
 
     def run(self, subjects: Sequence[Subject]) -> list[EngineReport]:
+        """A report for each, in order."""
         engines = [self.plugins.engine(each) if isinstance(each, str) else each for each in subjects]
+        numbered = list(enumerate(zip(subjects, engines, strict=True)))
         if not self.isolate:
-            return [
-                self._engine(subject, engine, n)
-                for n, (subject, engine) in enumerate(zip(subjects, engines, strict=True))
-            ]
+            return [self._engine(subject, engine, n, 1) for n, (subject, engine) in numbered]
+        parts = _CORES if len(numbered) == 1 and isinstance(subjects[0], str) else 1
         with ThreadPoolExecutor(_CORES) as pool:
-            futures = [
-                pool.submit(self._engine, subject, engine, n)
-                for n, (subject, engine) in enumerate(zip(subjects, engines, strict=True))
-            ]
+            futures = [pool.submit(self._engine, subject, engine, n, parts) for n, (subject, engine) in numbered]
             return [future.result() for future in futures]
 
-    def _engine(self, subject: Subject, engine: Engine, n: int) -> EngineReport:
+    def _engine(self, subject: Subject, engine: Engine, n: int, parts: int) -> EngineReport:
         began = time.monotonic()
         folder = self.root / f"{n}-{engine.name}"
         harness = Harness(engine, folder, plugins=self.plugins)
         jobs = [job for job in all_jobs() if self._applies(harness, job)]
-        typed: list[Job] = datatype_jobs(harness, self.names, self.extra)
-        typed = [job for job in typed if self._applies(harness, job)]
-        results: list[JobResult] = []
-        names = tuple(job.name for job in [*jobs, *typed])
-        task = Task(subject, str(folder), names, self.profile, self.seed, self.names, self.extra, self.store_class)
-        for result in (run_isolated if self.isolate else run_here)(task):
-            results.append(result)
-            self.progress(engine.name, result)
+        typed = [job for job in datatype_jobs(harness, self.names, self.extra) if self._applies(harness, job)]
+        shares = [jobs[part::parts] for part in range(parts)]
+        shares[-1] += typed
+        tasks = [
+            Task(
+                subject,
+                str(folder / f"part{part}"),
+                tuple(job.name for job in share),
+                self.profile,
+                self.seed,
+                self.names,
+                self.extra,
+                self.store_class,
+            )
+            for part, share in enumerate(shares)
+        ]
+        with ThreadPoolExecutor(parts) as pool:
+            results = [result for done in pool.map(self._task, tasks) for result in done]
         shutil.rmtree(folder, ignore_errors=True)
         return self._report(harness, results, time.monotonic() - began)
+
+    def _task(self, task: Task) -> list[JobResult]:
+        name = task.engine if isinstance(task.engine, str) else task.engine.name
+        results: list[JobResult] = []
+        for result in (run_isolated if self.isolate else run_here)(task):
+            results.append(result)
+            self.progress(name, result)
+        return results
 
     def _applies(self, harness: Harness, job: Job) -> bool:
         clause = spec.clauses()[job.clause]

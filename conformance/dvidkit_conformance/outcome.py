@@ -30,6 +30,8 @@ class Failure:
         replay: the command that shows it again.
         status: ``fail``, or ``error`` if the reference does the same.
         minimal: the program was reduced, and fails by itself.
+        rank: 0 where a directed check and the smallest program agree on the clause; greater where less sure. The
+            first failure of a report is the one to mend, as others may only follow from it.
     """
 
     clause: str
@@ -42,6 +44,7 @@ class Failure:
     replay: str = ""
     status: str = "fail"
     minimal: bool = False
+    rank: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -111,13 +114,16 @@ class EngineReport:
 
     @property
     def failures(self) -> list[Failure]:
-        """All of them; the engine's own first, so that the first is the one to mend."""
-        return [failure for result in self.everything for failure in result.failures]
+        """All of them, what is to be mended first first: the engine's own, then those that name it best."""
+        found = [failure for result in self.everything for failure in result.failures]
+        return sorted(found, key=lambda failure: (_layer(failure.clause), failure.rank))
 
     @property
     def failing(self) -> list[str]:
         """Ids of clauses that failed or could not be judged."""
-        return list(dict.fromkeys(result.id for result in self.everything if result.status in ("fail", "error")))
+        broken = [result.id for result in self.everything if result.status in ("fail", "error")]
+        first = [failure.clause for failure in self.failures if failure.clause in broken]
+        return list(dict.fromkeys([*first, *broken]))
 
     @property
     def conformant(self) -> bool:
@@ -222,6 +228,10 @@ def counts(results: Iterable[ClauseResult]) -> dict[str, int]:
 def worst(statuses: Iterable[str]) -> str:
     """The worst of some statuses."""
     return min(statuses, key=STATUSES.index)
+
+
+def _layer(clause: str) -> int:
+    return spec.LAYERS.index(spec.clauses()[clause].layer)
 
 
 def _blocks(result: ClauseResult) -> bool:

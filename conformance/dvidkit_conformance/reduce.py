@@ -134,7 +134,9 @@ def _renamed(op: Op, old: bytes, new: bytes) -> Op:
     def swap(key: Any) -> Any:
         return new if key == old else key
 
-    out = {name: swap(value) if isinstance(value, bytes) and name != "value" else value for name, value in op.items()}
+    out: Op = {
+        name: swap(value) if isinstance(value, bytes) and name != "value" else value for name, value in op.items()
+    }
     if "keys" in out:
         out["keys"] = [swap(key) for key in out["keys"]]
     for name in ("batch", "pairs", "expect"):

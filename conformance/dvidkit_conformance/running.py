@@ -20,6 +20,14 @@ from dvidkit_conformance.reduce import Reducer
 from dvidkit_conformance.results import show
 from dvidkit_conformance.session import Journal, NoJournal, Violation
 
+_ALIKE: Final = {
+    "ENG-GET": "values",
+    "ENG-OPEN": "reopening",
+    "ENG-DUR": "reopening",
+    "ENG-SCAN-2": "bounds",
+    "ENG-SCAN-3": "bounds",
+}
+_SURE, _SECOND, _UNSURE, _FOLLOWS, _LANE = range(5)
 _REDUCING: Final = {"quick": 8.0, "ci": 15.0, "nightly": 60.0}
 
 
@@ -154,6 +162,7 @@ class Runner:
             steps=program.lines() if program is not None else [],
             replay=f"dvidkit conform {self.harness.engine.name} --clause {job.clause} --seed {self.seed}",
             minimal=minimal,
+            rank=_rank(job, violation),
         )
 
     def _also(self, job: Job, violation: Violation, failure: Failure) -> list[Failure]:
@@ -162,7 +171,26 @@ class Runner:
         if not named or named == job.clause or (job.check is not None and named not in ("ENG-ERR-1", "ERR-2", "DAG-2")):
             return []
         values = {name: getattr(failure, name) for name in Failure.__slots__}
-        return [Failure(**{**values, "clause": named})]
+        rank = _SECOND if job.check is None else _FOLLOWS
+        return [Failure(**{**values, "clause": named, "rank": rank})]
+
+
+def _rank(job: Job, violation: Violation) -> int:
+    """How sure it is that the job's own clause names the fault."""
+    if job.check is None:
+        return _LANE
+    program = violation.program
+    named = violation.clause
+    if program is not None and program.kind == "bytes" and program.ops and not violation.note:
+        named = byteblame.blame(program, violation.expected, violation.got)
+    if named in ("", "ENG-ERR-1", "ERR-2"):
+        return _SURE
+    return _SURE if _alike(named) == _alike(job.clause) else _UNSURE
+
+
+def _alike(clause: str) -> str:
+    """The clause, or the group where the program alone does not tell its clauses apart."""
+    return _ALIKE.get(clause, _ALIKE.get(spec.clauses()[clause].group, clause))
 
 
 def _with(found: Violation, first: Violation) -> Violation:

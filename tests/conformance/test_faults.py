@@ -27,6 +27,15 @@ def test_there_are_many() -> None:
     assert all(fault.__doc__ for fault in _FAULTS)
 
 
+def test_the_first_failure_names_the_fault() -> None:
+    """Of all that a fault breaks at the byte level, the report begins with the clause that names it."""
+    named = [fault for fault in _FAULTS if fault.__name__ in ("ReverseAscends", "SignedBytes", "KeysCut", "FirstWins")]
+    assert len(named) == 4
+    for fault in named:
+        report = fault.caught(clauses=["ENG-GET", "ENG-SCAN", "ENG-WRITE", "ENG-SNAP"])
+        assert report.failures[0].clause == fault.breaks[0]
+
+
 @pytest.mark.parametrize("fault", _FAULTS, ids=lambda fault: fault.__name__)
 def test_caught(fault: type[Fault]) -> None:
     """By each clause it breaks; the first names it with a program of a few steps that fails by itself."""
