@@ -50,7 +50,7 @@ def _failures(failures: list[Failure]) -> Iterator[str]:
     for failure in failures[:_SHOWN_FAILURES]:
         clause = spec.clauses()[failure.clause]
         yield ""
-        yield f"  {failure.status.upper()} {failure.clause}: {clause.title}"
+        yield f"  {failure.status.upper() if clause.must else 'DEVIATION'} {failure.clause}: {clause.title}"
         yield f"    the clause:  {clause.text}"
         yield f"    expected:    {failure.expected}"
         yield f"    got:         {failure.got}"
