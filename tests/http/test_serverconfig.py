@@ -159,6 +159,7 @@ def test_every_key_has_a_home(tmp_path: Path) -> None:
         "backend.x.store": "x",
         "backend.x.log": "x",
         "auth.enforce": "none",
+        "server.httpAddress": "x:1",
         "dvidkit.admin_token_file": "secret",
         "dvidkit.jwt_secret_file": "secret",
     }
