@@ -10,7 +10,7 @@ import click
 from dvidkit import __version__
 from dvidkit.errors import DvidkitError
 
-_LOADED = ("serve", "demo")
+_LOADED = ("serve",)
 
 
 class _Commands(click.Group):
