@@ -6,11 +6,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help conform test check format lint types coverage tests-editable tests-wheel bench clean
+.PHONY: help soak conform test check format lint types coverage tests-editable tests-wheel bench clean
 
 help:
 	@echo "make conform   prove every installed engine and datatype, clause by clause"
 	@echo "make test      run the tests"
+	@echo "make soak      kill a server 1000 times under load (KILLS=, ENGINE=)"
 	@echo "make check     what CI runs: format, lint, types, tests, tests on the built wheel"
 	@echo "make bench     measure speed as ratios to the raw drivers"
 
@@ -23,6 +24,9 @@ $(VENV)/.users: pyproject.toml
 $(VENV)/.developers: $(VENV)/.users
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@
+
+soak: $(VENV)/.users
+	nice -n 19 $(BIN)/python -m dvidkit_conformance.service.soak --kills $(or $(KILLS),1000) --engine $(or $(ENGINE),lmdb) --keep
 
 conform: $(VENV)/.users
 	$(BIN)/dvidkit conform --all --profile $(or $(PROFILE),quick)
