@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final, Protocol
@@ -108,9 +108,15 @@ class Committer:
         if write.error is not None:
             raise write.error
 
-    def exclusively(self) -> threading.Lock:
-        """The lock that keeps every writer out; used to reopen and to close."""
-        return self._turn
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep every writer out for the block; those that came meanwhile are woken after it. Used to close."""
+        self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._release()
+            self._hand_over()
 
     def _queue_up(self, write: Write) -> bool:
         """Wait until somebody has written this (false) or it is this thread's turn (true)."""

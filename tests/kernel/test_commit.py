@@ -1,0 +1,183 @@
+"""The one way into a store: order, groups, errors, interruptions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from dvidkit_conformance.wrapping import wrapped
+from dvidkit_memory.engine import MemoryEngine
+
+from dvidkit.commit import Committer, Target, Write
+from dvidkit.context import DataContext, MetadataContext, VersionedContext
+from dvidkit.engine import Batch, Limits
+from dvidkit.errors import (
+    ConflictError,
+    CorruptData,
+    DvidkitError,
+    KeyContractError,
+    LimitError,
+    StoreClosed,
+    StoreError,
+    StoreFull,
+    StorePoisoned,
+)
+from dvidkit.keys import TKeyClass, data_key, metadata_key
+from dvidkit.ledger import SPACE, SPACE_END, Ledger, slot_key, tally
+from dvidkit.store import Store
+from dvidkit.versions import VersionDAG
+
+KEY = TKeyClass(7, "test", width=1)
+META = MetadataContext()
+PATIENCE = 10.0
+
+MakeStore = Callable[..., Store]
+
+
+class Gate:
+    """Holds the first write that reaches the engine until it is opened, so that others queue up behind it."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        self.batches: list[list[bytes]] = []
+        self.fail: Callable[[Batch], None] = lambda batch: None
+        self.armed = False
+
+    def __call__(self, batch: Batch) -> None:
+        """Let a write pass, once the gate is open."""
+        if self.armed:
+            self.reached.set()
+            assert self.opened.wait(PATIENCE)
+            self.batches.append([key for key, _ in batch])
+            self.fail(batch)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """A gate before the engine."""
+    return Gate()
+
+
+@pytest.fixture
+def gated(gate: Gate, make_store: MakeStore) -> Store:
+    """A store whose writes pass the gate."""
+    return make_store(wrapped(MemoryEngine(), before_write=gate))
+
+
+class Together:
+    """Runs writes in threads: the first holds the way in, the others are queued in the order given."""
+
+    def __init__(self, store: Store, gate: Gate) -> None:
+        self._store = store
+        self._gate = gate
+        self.errors: list[BaseException | None] = []
+        self._threads: list[threading.Thread] = []
+
+    def run(self, *writes: Callable[[], object]) -> list[BaseException | None]:
+        """What each write raised."""
+        self.errors = [None] * len(writes)
+        self._gate.armed = True
+        for place, write in enumerate(writes):
+            self._start(place, write)
+        self._gate.opened.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a writer was never woken"
+        return self.errors
+
+    def _start(self, place: int, write: Callable[[], object]) -> None:
+        def run() -> None:
+            try:
+                write()
+            except BaseException as error:
+                self.errors[place] = error
+
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        if place == 0:
+            assert self._gate.reached.wait(PATIENCE)
+        else:
+            wait_until(lambda: len(queue_of(self._store)) == place)
+
+
+def queue_of(store: Store) -> Any:
+    """The writes that wait."""
+    return store._committer._queue  # pyright: ignore[reportPrivateUsage]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for another thread to get somewhere."""
+    tick = threading.Event()
+    for _ in range(int(PATIENCE * 1000)):
+        if true():
+            return
+        tick.wait(0.001)
+    raise AssertionError("another thread never got there")
+
+
+def versioned(version: int = 1) -> VersionedContext:
+    """A context with declared classes, so that its writes may be grouped."""
+    return VersionedContext(5, version, VersionDAG({1: (), 2: (1,)}), [KEY])
+
+
+def key(name: bytes) -> bytes:
+    """A TKey."""
+    return KEY.key(name)
+
+
+def recount(store: Store) -> dict[bytes, tuple[int, int, int]]:
+    """What the completeness records should say, from the rows themselves."""
+    slots: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    with store.instant() as access:
+        for each, stored in access.scan(b"\x01", b"\x02"):
+            slots.setdefault(each[1:5] + each[-9:-5], []).append((each, stored))
+    return {slot: tally(rows) for slot, rows in slots.items()}
+
+
+def recorded(store: Store) -> dict[bytes, tuple[int, int, int]]:
+    """What the completeness records say."""
+    ledger = Ledger(store._get_raw_many)  # pyright: ignore[reportPrivateUsage]
+    with store.instant() as access:
+        keys = [each[2:] for each in access.scan(SPACE + b"\x01", SPACE + b"\x02", keys_only=True)]
+    return {slot: ledger.slot(slot)[:3] for slot in keys}
+
+
+@contextmanager
+def within(seconds: float = PATIENCE) -> Iterator[list[threading.Thread]]:
+    """Threads started in the block must have ended some time after it."""
+    threads: list[threading.Thread] = []
+    yield threads
+    for thread in threads:
+        thread.join(seconds)
+        assert not thread.is_alive(), "a thread was never woken"
+
+
+# --- bugs found --------------------------------------------------------------------------------------------------------
+
+
+def test_closing_wakes_the_writers_that_wait(gate: Gate, gated: Store) -> None:
+    """CONC-4: writers queued while the store is closed get ``StoreClosed``; none waits for ever."""
+    closed = threading.Event()
+    lock = gated._committer.exclusively()  # pyright: ignore[reportPrivateUsage]
+    errors: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            gated.put(versioned(), key(b"a"), b"")
+        except BaseException as error:
+            errors.append(error)
+
+    with within() as threads:
+        with lock:
+            for _ in range(3):
+                threads.append(threading.Thread(target=write, daemon=True))
+                threads[-1].start()
+            wait_until(lambda: len(queue_of(gated)) == 3)
+            gated._life.close()  # pyright: ignore[reportPrivateUsage]
+            closed.set()
+    assert [type(error) for error in errors] == [StoreClosed] * 3
