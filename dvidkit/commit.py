@@ -40,7 +40,7 @@ class Gate(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Write:
     """One atomic change, as a caller hands it in."""
 
@@ -124,8 +124,18 @@ class Committer:
         self._queue.append(write)
         if self._turn.acquire(blocking=False):
             return True
-        gate.acquire()
-        return not write.done and self._turn.acquire()
+        try:
+            gate.acquire()
+            return not write.done and self._turn.acquire()
+        except BaseException:
+            self._withdraw(write)
+            raise
+
+    def _withdraw(self, write: Write) -> None:
+        """Leave the queue, and give the turn on that may have been given to this write."""
+        with suppress(ValueError):
+            self._queue.remove(write)
+        self._hand_over()
 
     # --- writes that nobody waits for --------------------------------------------------------------------------------
 

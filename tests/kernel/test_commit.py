@@ -181,3 +181,37 @@ def test_closing_wakes_the_writers_that_wait(gate: Gate, gated: Store) -> None:
             gated._life.close()  # pyright: ignore[reportPrivateUsage]
             closed.set()
     assert [type(error) for error in errors] == [StoreClosed] * 3
+
+
+def test_an_interrupted_waiter_passes_its_turn_on(gated: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer interrupted while it waits (a signal's handler raised) leaves the queue, and the next is still woken."""
+
+    class Interrupting(threading.Semaphore):
+        def __init__(self, value: int = 1) -> None:
+            super().__init__(value)
+            monkeypatch.undo()
+
+        def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+            super().acquire()
+            raise KeyboardInterrupt
+
+    heard: list[str] = []
+
+    def interrupted() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            gated.put(versioned(), key(b"a"), b"")
+        heard.append("interrupted")
+
+    def patient() -> None:
+        gated.put(versioned(), key(b"b"), b"kept")
+        heard.append("written")
+
+    monkeypatch.setattr(threading, "Semaphore", Interrupting)
+    with within() as threads, gated._committer.exclusively():  # pyright: ignore[reportPrivateUsage]
+        for place, target in enumerate((interrupted, patient), 1):
+            threads.append(threading.Thread(target=target, daemon=True))
+            threads[-1].start()
+            wait_until(lambda place=place: len(queue_of(gated)) == place)  # type: ignore[misc]
+    assert sorted(heard) == ["interrupted", "written"]
+    assert gated.get(versioned(), key(b"a")) is None
+    assert gated.get(versioned(), key(b"b")) == b"kept"
