@@ -226,8 +226,10 @@ class Committer:
     def _attempt(self, group: list[Write]) -> Exception | None:
         try:
             self._write(group)
-        except Exception as error:
+        except BaseException as error:
             self._records.forget()
+            if not isinstance(error, Exception):
+                raise
             return error
         return None
 

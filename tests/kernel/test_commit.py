@@ -215,3 +215,23 @@ def test_an_interrupted_waiter_passes_its_turn_on(gated: Store, monkeypatch: pyt
     assert sorted(heard) == ["interrupted", "written"]
     assert gated.get(versioned(), key(b"a")) is None
     assert gated.get(versioned(), key(b"b")) == b"kept"
+
+
+@pytest.mark.parametrize("integrity", [True, False])
+def test_an_interrupted_leader_forgets_what_it_remembered(make_store: MakeStore, integrity: bool) -> None:
+    """After a Ctrl-C at the end of a write that was made, what is remembered is read again: the next put is seen."""
+    interrupt: list[type[BaseException]] = []
+
+    def after(batch: Batch) -> None:
+        if interrupt:
+            raise interrupt.pop()
+
+    store = make_store(wrapped(MemoryEngine(), after_write=after), integrity=integrity)
+    store.put(versioned(), key(b"a"), b"old")
+    interrupt.append(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.delete(versioned(), key(b"a"))
+    store.put(versioned(), key(b"a"), b"new")
+    assert store.get(versioned(), key(b"a")) == b"new"
+    if integrity:
+        assert recorded(store) == recount(store)
