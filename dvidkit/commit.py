@@ -253,9 +253,8 @@ class Committer:
 
     def _add(self, plan: _Plan, write: Write) -> None:
         for key, value in (write.expect or {}).items():
-            if key not in plan.pending:
-                plan.expect[key] = value
-            elif plan.pending[key] != value:
+            known = plan.pending[key] if key in plan.pending else plan.expect.setdefault(key, value)
+            if known != value:
                 raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
         for segment in write.segments:
             self._add_segment(plan, segment)

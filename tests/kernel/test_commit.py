@@ -235,3 +235,19 @@ def test_an_interrupted_leader_forgets_what_it_remembered(make_store: MakeStore,
     assert store.get(versioned(), key(b"a")) == b"new"
     if integrity:
         assert recorded(store) == recount(store)
+
+
+def test_expectations_of_a_group_are_each_checked(gate: Gate, gated: Store) -> None:
+    """Two writes of a group that expect different values of one key: the one that is wrong is refused, alone."""
+    watched = metadata_key(b"watched")
+    gated.put(META, b"watched", b"now")
+
+    def write(name: bytes, expected: bytes | None) -> Callable[[], object]:
+        return lambda: gated.commit([gated.segment(META, [(name, b"")])], expect={watched: expected})
+
+    errors = Together(gated, gate).run(
+        lambda: gated.put(META, b"first", b""), write(b"wrong", b"before"), write(b"right", b"now")
+    )
+    assert [type(error) for error in errors] == [type(None), ConflictError, type(None)]
+    assert gated.get(META, b"wrong") is None
+    assert gated.get(META, b"right") == b""
