@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final, Protocol
@@ -58,12 +59,13 @@ class Write:
 
 @dataclass(slots=True)
 class _Plan:
-    """Writes made into one batch."""
+    """Writes made into one batch; ``prepared`` once all of them are, and only the store can still refuse it."""
 
     changes: Changes = field(default_factory=list)
     pending: dict[bytes, bytes | None] = field(default_factory=dict)
     expect: dict[bytes, bytes | None] = field(default_factory=dict)
     several: bool = False
+    prepared: bool = False
 
 
 class Target:
@@ -215,17 +217,18 @@ class Committer:
         if not group:
             return
         if len(group) > 1 and self._fits(group):
-            error = self._attempt(group)
-            if error is None or isinstance(error, StoreError):
+            plan = _Plan(several=True)
+            error = self._attempt(group, plan)
+            if error is None or (isinstance(error, StoreError) and plan.prepared):
                 for write in group:
-                    write.error, write.done = error, True
+                    write.error, write.done = _own(error), True
                 return
         for write in group:
-            write.error, write.done = self._attempt([write]), True
+            write.error, write.done = self._attempt([write], _Plan(several=len(write.segments) > 1)), True
 
-    def _attempt(self, group: list[Write]) -> Exception | None:
+    def _attempt(self, group: list[Write], plan: _Plan) -> Exception | None:
         try:
-            self._write(group)
+            self._write(group, plan)
         except BaseException as error:
             self._records.forget()
             if not isinstance(error, Exception):
@@ -238,14 +241,14 @@ class Committer:
             return False
         return 4 * sum(write.size() for write in group) < self._target.limits.max_batch_ops
 
-    def _write(self, group: list[Write]) -> None:
-        plan = _Plan(several=len(group) > 1 or len(group[0].segments) > 1)
+    def _write(self, group: list[Write], plan: _Plan) -> None:
         self._records.begin([segment for write in group for segment in write.segments])
         for write in group:
             self._add(plan, write)
         records = self._records.changes()
         changes = plan.changes + records if records else plan.changes
         check_limits(changes, self._target.limits)
+        plan.prepared = True
         self._target.apply(changes, durable=any(write.durable for write in group), expect=plan.expect or None)
         self._records.written()
 
@@ -294,6 +297,15 @@ class Committer:
             else:
                 changes += ((tombstone, None), (key, value))
         return changes
+
+
+def _own(error: Exception | None) -> Exception | None:
+    """The error for one of several writers, who each raise it in a thread of their own."""
+    if error is None:
+        return None
+    each = copy(error)
+    each.__cause__ = error.__cause__
+    return each
 
 
 def check_limits(changes: Changes, limits: Limits) -> None:

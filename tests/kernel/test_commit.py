@@ -251,3 +251,37 @@ def test_expectations_of_a_group_are_each_checked(gate: Gate, gated: Store) -> N
     assert [type(error) for error in errors] == [type(None), ConflictError, type(None)]
     assert gated.get(META, b"wrong") is None
     assert gated.get(META, b"right") == b""
+
+
+def test_what_fails_in_preparing_one_write_leaves_the_group_alone(gate: Gate, gated: Store) -> None:
+    """A completeness record that is damaged makes the writes to its slot fail, and no other."""
+    slot = b"\x00\x00\x00\x05" + b"\x00\x00\x00\x02"
+    gated.write_own([(slot_key(slot), b"not what was sealed")])
+    errors = Together(gated, gate).run(
+        lambda: gated.put(versioned(1), key(b"a"), b""),
+        lambda: gated.put(versioned(2), key(b"b"), b""),
+        lambda: gated.put(versioned(1), key(b"c"), b""),
+    )
+    assert [type(error) for error in errors] == [type(None), CorruptData, type(None)]
+
+
+def test_a_failed_batch_fails_all_its_writes_each_with_an_error_of_its_own(gate: Gate, gated: Store) -> None:
+    """Two threads never raise one and the same error object: each would write its traceback into the other's."""
+
+    def full(batch: Batch) -> None:
+        if len(batch) > 2:
+            raise StoreFull("no room", engine="memory", path="here") from OSError("disk")
+
+    gate.fail = full
+    errors = Together(gated, gate).run(
+        lambda: gated.put(versioned(), key(b"a"), b""),
+        lambda: gated.put(versioned(), key(b"b"), b""),
+        lambda: gated.put(versioned(), key(b"c"), b""),
+    )
+    assert [type(error) for error in errors] == [type(None), StoreFull, StoreFull]
+    second, third = errors[1:]
+    assert second is not third
+    assert isinstance(second, StoreFull) and isinstance(third, StoreFull)
+    assert second.path == third.path == "here"
+    assert isinstance(third.__cause__, OSError)
+    assert [gated.get(versioned(), key(name)) for name in (b"a", b"b", b"c")] == [b"", None, None]
