@@ -64,6 +64,7 @@ class _Plan:
     changes: Changes = field(default_factory=list)
     pending: dict[bytes, bytes | None] = field(default_factory=dict)
     expect: dict[bytes, bytes | None] = field(default_factory=dict)
+    tkeys: dict[bytes, set[bytes]] = field(default_factory=dict)
     several: bool = False
     prepared: bool = False
 
@@ -267,7 +268,8 @@ class Committer:
             plan.changes = plan.changes + segment.stamp(self._next_stamp())
             return
         if segment.prefix is not None:
-            tkeys = (key[PREFIX_SIZE:-SUFFIX_SIZE] for key, value in segment.changes)
+            tkeys = plan.tkeys.setdefault(segment.prefix, set())
+            tkeys.update(key[PREFIX_SIZE:-SUFFIX_SIZE] for key, _ in segment.changes)
             check_stored(self._target.access, segment.prefix, tkeys)
         changes = self._with_tombstones(segment) if segment.versioned else segment.changes
         crcs = segment.crcs if changes is segment.changes else None

@@ -285,3 +285,12 @@ def test_a_failed_batch_fails_all_its_writes_each_with_an_error_of_its_own(gate:
     assert second.path == third.path == "here"
     assert isinstance(third.__cause__, OSError)
     assert [gated.get(versioned(), key(name)) for name in (b"a", b"b", b"c")] == [b"", None, None]
+
+
+@pytest.mark.parametrize("names", [(b"a", b"ab"), (b"ab", b"a")])
+def test_segments_of_one_write_keep_the_key_contract(store: Store, names: tuple[bytes, bytes]) -> None:
+    """KEY-4: a TKey that is a prefix of one in another segment of the same write is refused; nothing is written."""
+    contexts = (DataContext(5), VersionedContext(5, 1, VersionDAG({1: ()})))
+    with pytest.raises(KeyContractError):
+        store.commit([store.segment(ctx, [(name, b"")]) for ctx, name in zip(contexts, names, strict=True)])
+    assert list(store.raw_range_query(b"\x00", b"\xff")) == []
