@@ -7,6 +7,7 @@ the outcome is as if they had come one after the other; if the common batch is r
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from dvidkit.ledger import Records
 from dvidkit.mutationlog import last_stamp
 from dvidkit.segment import Changes, Segment
 
+_LOG: Final = logging.getLogger("dvidkit.kernel.commit")
 _TOMBSTONE: Final = b"\x4f"
 _MAX_GROUP: Final = 64
 
@@ -193,8 +195,7 @@ class Committer:
                     write.done = True
             self._release()
             for write in group:
-                if write.gate is not None:
-                    write.gate.release()
+                _tell(write)
             self._hand_over()
 
     def _release(self) -> None:
@@ -299,6 +300,15 @@ class Committer:
             else:
                 changes += ((tombstone, None), (key, value))
         return changes
+
+
+def _tell(write: Write) -> None:
+    """Tell who waits for a write that it is done. A caller's fault must not keep the others waiting."""
+    if write.gate is not None:
+        try:
+            write.gate.release()
+        except Exception:
+            _LOG.exception("a write is done, but its caller could not be told")
 
 
 def _own(error: Exception | None) -> Exception | None:

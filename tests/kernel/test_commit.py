@@ -294,3 +294,26 @@ def test_segments_of_one_write_keep_the_key_contract(store: Store, names: tuple[
     with pytest.raises(KeyContractError):
         store.commit([store.segment(ctx, [(name, b"")]) for ctx, name in zip(contexts, names, strict=True)])
     assert list(store.raw_range_query(b"\x00", b"\xff")) == []
+
+
+def test_a_callback_that_raises_strands_nobody(gate: Gate, gated: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Writes that wait, and later submitted ones, are answered although one caller's ``done`` raised."""
+    told: list[Exception | None] = []
+
+    def bad(error: Exception | None) -> None:
+        raise RuntimeError("the event loop is closed")
+
+    def submit(name: bytes, done: Callable[[Exception | None], object]) -> None:
+        gated.submit([gated.segment(versioned(), [(key(name), b"")])], done)
+
+    errors = Together(gated, gate).run(
+        lambda: gated.put(versioned(), key(b"a"), b""),
+        lambda: submit(b"b", bad),
+        lambda: gated.put(versioned(), key(b"c"), b""),
+    )
+    assert errors == [None, None, None]
+    submit(b"d", told.append)
+    wait_until(lambda: bool(told))
+    assert told == [None]
+    assert "the event loop is closed" in caplog.text
+    assert len(gated.keys_in_range(versioned(), KEY.min(), KEY.max())) == 4
