@@ -151,6 +151,10 @@ class Committer:
         then goes into one batch.
         """
         self._queue.append(write)
+        if self._stopping:
+            self._turn.acquire()
+            self._lead(None)
+            return
         if self._writer is None:
             with self._starting:
                 if self._writer is None:

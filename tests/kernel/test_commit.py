@@ -317,3 +317,15 @@ def test_a_callback_that_raises_strands_nobody(gate: Gate, gated: Store, caplog:
     assert told == [None]
     assert "the event loop is closed" in caplog.text
     assert len(gated.keys_in_range(versioned(), KEY.min(), KEY.max())) == 4
+
+
+def test_a_write_submitted_while_the_store_closes_is_answered(gated: Store) -> None:
+    """A write that is submitted when the committer's thread has ended is written or refused, never forgotten."""
+    told: list[Exception | None] = []
+    gated.submit([gated.segment(versioned(), [(key(b"a"), b"")])], told.append)
+    gated._committer.stop()  # pyright: ignore[reportPrivateUsage]
+    gated.submit([gated.segment(versioned(), [(key(b"b"), b"")])], told.append)
+    assert told == [None, None]
+    gated.close()
+    with pytest.raises(StoreClosed):
+        gated.submit([], told.append)
