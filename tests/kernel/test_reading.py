@@ -1,0 +1,41 @@
+"""Reads: points, ranges with any bounds, conflicts, raw queries."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from dvidkit_lmdb.engine import LmdbEngine
+
+from dvidkit.context import Context, DataContext, MetadataContext, VersionedContext
+from dvidkit.engine import Engine
+from dvidkit.errors import BadType, CorruptData, LimitError, StoreClosed, VersionConflict
+from dvidkit.keys import TKeyClass
+from dvidkit.resolve import Conflict
+from dvidkit.store import Store
+from dvidkit.versions import VersionDAG
+
+MakeStore = Callable[..., Store]
+
+META = MetadataContext()
+DAG = VersionDAG({1: (), 2: (1,), 3: (1,), 4: (2, 3)})
+
+
+def at(version: int) -> VersionedContext:
+    """A context of one instance, whose classes are not declared."""
+    return VersionedContext(5, version, DAG)
+
+
+@pytest.fixture
+def merged(make_store: MakeStore, any_engine: Engine) -> Store:
+    """At version 4: ``a`` and ``c`` are in conflict, ``b``, ``d`` and ``e`` are not."""
+    store = make_store(any_engine)
+    store.put_range(at(2), [(name, b"two") for name in (b"a", b"b", b"c")])
+    store.put_range(at(3), [(name, b"three") for name in (b"a", b"c", b"d", b"e")])
+    return store
+
+
+CONFLICTS = (Conflict(b"a", (3, 2)), Conflict(b"c", (3, 2)))  # type: ignore[arg-type]

@@ -1,0 +1,38 @@
+"""The store: every operation of DVID's interface, its refusals, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from dvidkit_conformance.wrapping import wrapped
+from dvidkit_lmdb.engine import LmdbEngine
+from dvidkit_memory.engine import MemoryEngine
+
+from dvidkit.context import Context, DataContext, MetadataContext, VersionedContext
+from dvidkit.engine import Engine, Limits, StoreConfig
+from dvidkit.errors import BadConfig, BadKey, BadType, KeyContractError, LimitError, StoreClosed, UnsupportedError
+from dvidkit.keys import TKeyClass, blob_key, data_key
+from dvidkit.store import Store
+from dvidkit.versions import VersionDAG
+
+MakeStore = Callable[..., Store]
+
+META = MetadataContext()
+DAG = VersionDAG({1: (), 2: (1,), 3: (1,), 4: (2, 3)})
+PLAIN = DataContext(9)
+CONTEXTS: list[Context] = [META, PLAIN, VersionedContext(9, 2, DAG)]
+
+
+def at(version: int) -> VersionedContext:
+    """A context of one instance, whose classes are not declared."""
+    return VersionedContext(5, version, DAG)
+
+
+def dump(store: Store) -> list[tuple[bytes, bytes | None]]:
+    """Everything that is stored, as raw queries show it."""
+    return list(store.raw_range_query(b"", b"\xff"))
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
