@@ -11,7 +11,7 @@ Source: DVID ``storage/keyvalue.go`` (``KeyValueGetter``, ``OrderedKeyValueGette
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import compress
 from operator import itemgetter
@@ -289,18 +289,22 @@ class Reader:
             return
         with self._instant() as access:
             left = limit
-            for rows in self._seen(access, ctx, first, last, keys_only=keys_only, conflicts=conflicts):
+            seen = self._seen(access, ctx, first, last, keys_only=keys_only, conflicts=conflicts)
+            for rows in seen:
                 if left is not None:
                     rows = rows[:left]
                     left -= len(rows)
                 self._gets += len(rows)
                 yield rows
                 if left == 0:
+                    seen.close()
+                    end = rows[-1] if keys_only else rows[-1][0]
+                    conflicts[:] = [each for each in conflicts if ctx.prefix + each.tkey < end]
                     return
 
     def _seen(
         self, access: Access, ctx: Context, first: bytes, last: bytes, *, keys_only: bool, conflicts: list[Conflict]
-    ) -> Iterator[list[Any]]:
+    ) -> Generator[list[Any], None, None]:
         if isinstance(ctx, MetadataContext):
             yield from access.pages(b"\x00" + first, b"\x00" + last + b"\x00", keys_only=keys_only)
             return
@@ -314,11 +318,13 @@ class Reader:
             keys_only=keys_only,
             seek_cost=self._capabilities.seek_cost,
         )
-        if well_formed(ctx, first) and well_formed(ctx, last):
-            yield from seen
-        else:
-            yield from self._bounded(access, ctx, seen, first, last, keys_only=keys_only)
-        conflicts.extend(conflict for conflict in seen.conflicts if first <= conflict.tkey <= last)
+        try:
+            if well_formed(ctx, first) and well_formed(ctx, last):
+                yield from seen
+            else:
+                yield from self._bounded(access, ctx, seen, first, last, keys_only=keys_only)
+        finally:
+            conflicts.extend(conflict for conflict in seen.conflicts if first <= conflict.tkey <= last)
 
     def _bounded(
         self,

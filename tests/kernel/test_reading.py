@@ -39,3 +39,21 @@ def merged(make_store: MakeStore, any_engine: Engine) -> Store:
 
 
 CONFLICTS = (Conflict(b"a", (3, 2)), Conflict(b"c", (3, 2)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", range(5))
+def test_a_limit_hides_no_conflict_before_its_end(merged: Store, limit: int) -> None:
+    """ORD-12 and MERGE-4: of the first ``limit`` live TKeys and the conflicts among them none is left out."""
+    live = [b"b", b"d", b"e"][:limit]
+    wanted = [each for each in CONFLICTS if len(live) < limit or (live and each.tkey < live[-1])]
+    conflicts: list[Conflict] = []
+    assert merged.keys_in_range(at(4), b"", b"\xff", limit=limit, conflicts=conflicts) == live
+    assert conflicts == wanted
+    for read in (merged.get_range, merged.keys_in_range):
+        if wanted:
+            with pytest.raises(VersionConflict) as caught:
+                read(at(4), b"", b"\xff", limit=limit)
+            assert list(caught.value.conflicts) == wanted
+            assert len(caught.value.result) == len(live)
+        else:
+            assert len(read(at(4), b"", b"\xff", limit=limit)) == len(live)
