@@ -241,7 +241,7 @@ class Store(Reader):
         Raises:
             BadKey: not a key of the metadata, data or blob space.
         """
-        self.raw_write([(key, value)], durable=durable)
+        self.raw_write([(key, as_bytes(value, "value"))], durable=durable)
 
     def raw_delete(self, key: bytes, *, durable: bool | None = None) -> None:
         """Remove exactly this full key; no tombstone is set or cleared."""

@@ -36,3 +36,13 @@ def dump(store: Store) -> list[tuple[bytes, bytes | None]]:
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, 5, "text"])
+def test_a_raw_put_of_no_bytes_is_refused(store: Store, value: Any) -> None:
+    """KV-9: a raw put of ``None`` is an error; it does not delete."""
+    key = data_key(5, b"a", 1)
+    store.raw_put(key, b"kept")
+    with pytest.raises(BadType):
+        store.raw_put(key, value)
+    assert dump(store) == [(key, b"kept")]
