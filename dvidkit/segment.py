@@ -54,6 +54,8 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
         BadType: a TKey or value that is not bytes-like, or no context.
         BadKey: a TKey that is not of a class its datatype declares.
     """
+    if not isinstance(ctx, Context):
+        raise BadType(f"not a context: {shown(ctx)}")
     tkeys, values = _split(pairs)
     if not tkeys:
         return Segment([])

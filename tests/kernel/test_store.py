@@ -46,3 +46,27 @@ def test_a_raw_put_of_no_bytes_is_refused(store: Store, value: Any) -> None:
     with pytest.raises(BadType):
         store.raw_put(key, value)
     assert dump(store) == [(key, b"kept")]
+
+
+@pytest.mark.parametrize("ctx", [None, 5, "ctx", object()])
+def test_what_is_no_context_is_refused(store: Store, ctx: Any) -> None:
+    """ERR-1: every operation answers ``BadType`` to a context that is none, also writes."""
+    operations: list[Callable[[], object]] = [
+        lambda: store.get(ctx, b"a"),
+        lambda: store.exists(ctx, b"a"),
+        lambda: store.get_version(ctx, b"a"),
+        lambda: store.get_many(ctx, [b"a"]),
+        lambda: store.get_range(ctx, b"", b"\xff"),
+        lambda: store.keys_in_range(ctx, b"", b"\xff"),
+        lambda: store.put(ctx, b"a", b""),
+        lambda: store.delete(ctx, b"a"),
+        lambda: store.put_range(ctx, [(b"a", b"")]),
+        lambda: store.put_range(ctx, []),
+        lambda: store.delete_range(ctx, b"", b"\xff"),
+        lambda: store.delete_all(ctx),
+        lambda: store.segment(ctx, [(b"a", b"")]),
+    ]
+    for operation in operations:
+        with pytest.raises(BadType):
+            operation()
+    assert dump(store) == []
