@@ -283,9 +283,11 @@ class Store(Reader):
         """
         try:
             digest = urlsafe_b64decode(reference.encode("ascii"))
-            return self.raw_get(blob_key(digest))
         except (ValueError, AttributeError):
-            raise BadKey(f"not a blob reference: {shown(reference)}") from None
+            digest = b""
+        if len(digest) != 16 or urlsafe_b64encode(digest).decode("ascii") != reference:
+            raise BadKey(f"not a blob reference: {shown(reference)}")
+        return self.raw_get(blob_key(digest))
 
     # --- sizes and upkeep --------------------------------------------------------------------------------------------
 

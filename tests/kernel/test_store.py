@@ -70,3 +70,31 @@ def test_what_is_no_context_is_refused(store: Store, ctx: Any) -> None:
         with pytest.raises(BadType):
             operation()
     assert dump(store) == []
+
+
+def test_only_references_that_were_given_out_are_read(store: Store) -> None:
+    """BLOB-1: a reference with bytes that base64 merely ignores names nothing; an unknown one is ``None``."""
+    reference = store.put_blob(b"bytes")
+    assert store.put_blob(b"bytes") == reference
+    assert len(reference) == 24
+    assert store.get_blob(reference) == b"bytes"
+    other = store.put_blob(b"")
+    assert store.get_blob(other) == b""
+    for key, _ in dump(store):
+        store.raw_delete(key)
+    assert store.get_blob(other) is None
+    bad: list[Any] = [
+        "",
+        "!" + reference,
+        reference + "\n",
+        reference[:-2],
+        reference[:-2] + "!!==",
+        "é" * 24,
+        None,
+        5,
+        b"x" * 24,
+    ]
+    bad += [reference[:21] + ("B" if reference[21] != "B" else "C") + "=="]
+    for each in bad:
+        with pytest.raises(BadKey):
+            store.get_blob(each)
