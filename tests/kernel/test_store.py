@@ -98,3 +98,49 @@ def test_only_references_that_were_given_out_are_read(store: Store) -> None:
     for each in bad:
         with pytest.raises(BadKey):
             store.get_blob(each)
+
+
+def test_an_error_of_the_callers_iterable_is_the_callers(store: Store) -> None:
+    """ITER-4's law for writes: what the iterable of ``put_range`` raises comes out unchanged, and nothing is written."""
+
+    def pairs() -> Iterator[tuple[bytes, bytes]]:
+        yield b"a", b""
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match=r"^mine$"):
+        store.put_range(META, pairs())
+    assert dump(store) == []
+
+
+class Array:
+    """Compares with everything, as arrays do, and has no truth value."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        5,
+        None,
+        [5],
+        [(b"a",)],
+        [(b"a", b"b", b"c")],
+        [(b"a", None)],
+        [{1: 2, 3: 4}],
+        [{1, 2}],
+        ["ab"],
+        [(b"a", Array())],
+    ],
+)
+def test_put_range_refuses_what_are_no_pairs(store: Store, pairs: Any) -> None:
+    """KV-9: whatever is not an iterable of two bytes-like objects is ``BadType``, and nothing is written."""
+    with pytest.raises(BadType):
+        store.put_range(META, pairs)
+    assert dump(store) == []
