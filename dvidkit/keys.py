@@ -285,7 +285,12 @@ def tombstone_suffix(version: int) -> bytes:
 def instance_range(instance: int) -> tuple[bytes, bytes]:
     """Half-open bounds of every data key of the instance, whatever its bytes."""
     begin = instance_prefix(instance)
-    return begin, instance_prefix(instance + 1) if instance < U32_MAX else b"\x02"
+    return begin, after_instance(begin)
+
+
+def after_instance(prefix: bytes) -> bytes:
+    """What sorts right after every data key of the instance with this ``instance_prefix``."""
+    return (int.from_bytes(prefix, "big") + 1).to_bytes(PREFIX_SIZE, "big")
 
 
 def data_range() -> tuple[bytes, bytes]:

@@ -24,7 +24,7 @@ from dvidkit.context import Context, InstanceContext, MetadataContext, Versioned
 from dvidkit.contract import well_formed
 from dvidkit.engine import Capabilities, Limits
 from dvidkit.errors import BadType, LimitError, VersionConflict, shown
-from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, VersionID, as_bytes, max_version_key
+from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, VersionID, after_instance, as_bytes, max_version_key
 from dvidkit.monitor import Counters
 from dvidkit.ranges import VisibleRange
 from dvidkit.resolve import Conflict, conflict_error, version_of, winner
@@ -357,7 +357,7 @@ class Reader:
         """The one stored TKey that is a proper prefix of ``last``, if there is one: its entries surround it."""
         place = ctx.prefix + last
         for key in (
-            access.first_from(place, ctx.prefix + b"\xff" * (len(last) + SUFFIX_SIZE + 1), keys_only=True),
+            access.first_from(place, after_instance(ctx.prefix), keys_only=True),
             access.last_before(place, ctx.prefix, keys_only=True),
         ):
             tkey = b"" if key is None else key[len(ctx.prefix) : -SUFFIX_SIZE]

@@ -144,3 +144,17 @@ def test_put_range_refuses_what_are_no_pairs(store: Store, pairs: Any) -> None:
     with pytest.raises(BadType):
         store.put_range(META, pairs)
     assert dump(store) == []
+
+
+@pytest.mark.parametrize("shorter", [b"\xff", b"\xff\xff", b"\x01\xff"])
+@pytest.mark.parametrize("more", [1, 9, 10, 11, 40])
+def test_the_key_contract_holds_among_high_bytes(store: Store, shorter: bytes, more: int) -> None:
+    """KEY-4: a TKey is refused next to a stored extension or prefix of it, also of nothing but 0xFF."""
+    longer = shorter + b"\xff" * more
+    for first, second in ((shorter, longer), (longer, shorter)):
+        for ctx in (DataContext(3), VersionedContext(4, 1, DAG)):
+            store.put(ctx, first, b"")
+            with pytest.raises(KeyContractError) as caught:
+                store.put(ctx, second, b"")
+            assert {caught.value.tkey, caught.value.other} == {first, second}
+            store.delete_all(ctx)
