@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from types import TracebackType
@@ -44,6 +44,9 @@ from dvidkit.storerecord import StoreRecord, read_or_make
 
 _CHUNK: Final = 10_000
 """Rows deleted in one batch where a deletion may be larger than a batch (DVID: the same)."""
+
+_RECORD: Final = 64
+"""More than a completeness record has beside its key."""
 
 _key_of: Final = itemgetter(0)
 _value_of: Final = itemgetter(1)
@@ -144,8 +147,8 @@ class Store(Reader):
             VersionConflict: a key is in conflict; nothing was deleted.
         """
         tkeys = self.keys_in_range(ctx, first, last)
-        for start in range(0, len(tkeys), _CHUNK):
-            self.write_pairs(ctx, [(tkey, None) for tkey in tkeys[start : start + _CHUNK]], durable=durable)
+        for some in self._portions(tkeys):
+            self.write_pairs(ctx, [(tkey, None) for tkey in some], durable=durable)
 
     def delete_all(self, ctx: Context, *, stop: Callable[[], bool] = bool) -> None:
         """Remove every entry of the instance, of all versions, tombstones too.
@@ -160,7 +163,16 @@ class Store(Reader):
             for page in access.pages(begin, end, keys_only=True):
                 if stop():
                     raise StoreClosed("the deletion was stopped", engine=self.engine.name, path=self.config.path)
-                self._write([Segment([(cast(bytes, key), None) for key in page])], durable=None)
+                for some in self._portions(cast(list[bytes], page)):
+                    self._write([Segment([(key, None) for key in some])], durable=None)
+
+    def _portions(self, keys: list[bytes]) -> Iterator[list[bytes]]:
+        """Cut keys so that deleting some of them fits a batch: each may take two changes, and a record changed."""
+        limits = self._limits
+        fitting = min(limits.max_batch_ops // 3, limits.max_batch_bytes // (_RECORD + 4 * limits.max_key))
+        size = max(1, min(_CHUNK, fitting))
+        for start in range(0, len(keys), size):
+            yield keys[start : start + size]
 
     def write_pairs(self, ctx: Context, pairs: Pairs, *, durable: bool | None = None) -> None:
         """Put each (TKey, value) and delete each (TKey, ``None``), in order, atomically."""

@@ -158,3 +158,20 @@ def test_the_key_contract_holds_among_high_bytes(store: Store, shorter: bytes, m
                 store.put(ctx, second, b"")
             assert {caught.value.tkey, caught.value.other} == {first, second}
             store.delete_all(ctx)
+
+
+@pytest.mark.parametrize("integrity", [True, False])
+@pytest.mark.parametrize(
+    "limits", [Limits(max_batch_ops=10), Limits(max_key=60, max_batch_bytes=700), Limits(max_batch_ops=3)]
+)
+def test_deletions_fit_the_engines_batches(make_store: MakeStore, limits: Limits, integrity: bool) -> None:
+    """DEL-5: ``delete_range`` and ``delete_all`` come to an end however small a batch the engine takes."""
+    store = make_store(wrapped(MemoryEngine(), limits=limits), integrity=integrity)
+    for number in range(40):
+        store.put(at(1 + number % 4), b"key %02d" % number, b"v")
+        store.put(DataContext(5), b"key %02d" % number, b"v")
+    store.delete_range(at(1), b"key 00", b"key 99")
+    assert store.keys_in_range(at(1), b"", b"\xff") == []
+    assert len(store.keys_in_range(at(2), b"", b"\xff")) == 10
+    store.delete_all(at(1))
+    assert dump(store) == []
