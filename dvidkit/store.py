@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from types import TracebackType
-from typing import Final, cast
+from typing import Final, cast, get_args
 
 from dvidkit.access import Access
 from dvidkit.batch import Batch
 from dvidkit.checksum import seal, unseal
 from dvidkit.commit import Committer, Write
 from dvidkit.context import Context, DataContext, VersionedContext
-from dvidkit.engine import Backer, Capability, Compactor, Engine, OpenReport, Sizer, Snapshot, StoreConfig
-from dvidkit.errors import BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
+from dvidkit.engine import Backer, Capability, Compactor, Durability, Engine, OpenReport, Sizer, Snapshot, StoreConfig
+from dvidkit.errors import BadConfig, BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
 from dvidkit.keys import (
     BLOB,
     DATA,
@@ -68,6 +68,11 @@ class Store(Reader):
         Raises:
             StoreMissing, StoreLocked, StoreMismatch, CorruptData, BadConfig: see ``Engine.open``.
         """
+        if config.durability not in get_args(Durability):
+            raise BadConfig(
+                f"durability must be one of {', '.join(get_args(Durability))}, not {shown(config.durability)}",
+                setting="durability",
+            )
         self.engine = engine
         self.config = config
         self.log_listeners: list[Callable[[], object]] = []

@@ -175,3 +175,10 @@ def test_deletions_fit_the_engines_batches(make_store: MakeStore, limits: Limits
     assert len(store.keys_in_range(at(2), b"", b"\xff")) == 10
     store.delete_all(at(1))
     assert dump(store) == []
+
+
+def test_a_durability_that_does_not_exist_is_refused(make_store: MakeStore) -> None:
+    """A slip in ``durability`` is ``BadConfig``, not a store that promises less."""
+    with pytest.raises(BadConfig) as caught:
+        make_store(durability="durabel")
+    assert caught.value.setting == "durability"
