@@ -276,6 +276,8 @@ class Store(Reader):
     def raw_get(self, key: bytes) -> bytes | None:
         """The value of exactly this full key."""
         key = _checked_key(key)
+        if len(key) > self._limits.max_key:
+            raise self._too_long(key)
         stored = self._access.get(key)
         return stored if stored is None or not self._sealed else unseal(key, stored)
 

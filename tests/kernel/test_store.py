@@ -182,3 +182,14 @@ def test_a_durability_that_does_not_exist_is_refused(make_store: MakeStore) -> N
     with pytest.raises(BadConfig) as caught:
         make_store(durability="durabel")
     assert caught.value.setting == "durability"
+
+
+def test_a_raw_key_no_engine_could_hold_is_refused(make_store: MakeStore) -> None:
+    """LIM-1: reading a full key over the engine's limit is ``LimitError``, as writing it is, not a driver's error."""
+    store = make_store(LmdbEngine())
+    for operation in (lambda: store.raw_get(b"\x00" + b"x" * 511), lambda: store.raw_put(b"\x00" + b"x" * 511, b"")):
+        with pytest.raises(LimitError) as caught:
+            operation()
+        assert (caught.value.what, caught.value.limit, caught.value.got) == ("max_key", 511, 512)
+    store.raw_put(b"\x00" + b"x" * 510, b"fits")
+    assert store.raw_get(b"\x00" + b"x" * 510) == b"fits"
