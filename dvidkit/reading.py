@@ -143,7 +143,10 @@ class Reader:
             return getattr(ctx, "version", VersionID(0)) if found else None
         with self._instant() as access:
             key = winner(access, ctx, ctx.prefix + as_bytes(tkey, "TKey"), keys_only=True)
-        return None if key is None else version_of(key)
+        if key is None:
+            self._refuse_long(ctx.prefix + tkey)
+            return None
+        return version_of(key)
 
     def get_many(
         self, ctx: Context, tkeys: Sequence[bytes], *, conflicts: list[Conflict] | None = None
@@ -153,6 +156,7 @@ class Reader:
         found: list[Conflict] = []
         with self._instant() as access:
             if isinstance(ctx, VersionedContext):
+                self._refuse_long(ctx.prefix + max(tkeys, key=len, default=b""))
                 entries = [self._winner_or_conflict(access, ctx, tkey, found) for tkey in tkeys]
             else:
                 keys = [self._plain_key(ctx, tkey) for tkey in tkeys]

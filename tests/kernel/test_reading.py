@@ -57,3 +57,19 @@ def test_a_limit_hides_no_conflict_before_its_end(merged: Store, limit: int) -> 
             assert len(caught.value.result) == len(live)
         else:
             assert len(read(at(4), b"", b"\xff", limit=limit)) == len(live)
+
+
+def test_a_tkey_no_engine_could_hold_is_refused_by_every_read(make_store: MakeStore) -> None:
+    """LIM-1, KV-10: over the limit, all point reads of all contexts answer ``LimitError``, none answers absent."""
+    store = make_store(LmdbEngine())
+    contexts: list[Context] = [at(1), at(4), DataContext(5), META]
+    for ctx in contexts:
+        reads: list[Callable[[], object]] = [
+            lambda ctx=ctx: store.get(ctx, b"x" * 600),  # type: ignore[misc]
+            lambda ctx=ctx: store.exists(ctx, b"x" * 600),  # type: ignore[misc]
+            lambda ctx=ctx: store.get_version(ctx, b"x" * 600),  # type: ignore[misc]
+            lambda ctx=ctx: store.get_many(ctx, [b"a", b"x" * 600]),  # type: ignore[misc]
+        ]
+        for read in reads:
+            with pytest.raises(LimitError):
+                read()
