@@ -289,9 +289,9 @@ class Reader:
         first, last = as_bytes(first, "first TKey"), as_bytes(last, "last TKey")
         if limit is not None and (type(limit) is not int or limit < 0):
             raise BadType(f"limit must be a whole number, not {shown(limit)}")
-        if first > last or limit == 0:
-            return
         with self._instant() as access:
+            if first > last or limit == 0:
+                return
             left = limit
             seen = self._seen(access, ctx, first, last, keys_only=keys_only, conflicts=conflicts)
             for rows in seen:

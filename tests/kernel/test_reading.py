@@ -73,3 +73,19 @@ def test_a_tkey_no_engine_could_hold_is_refused_by_every_read(make_store: MakeSt
         for read in reads:
             with pytest.raises(LimitError):
                 read()
+
+
+def test_a_closed_store_answers_no_range(make_store: MakeStore) -> None:
+    """ERR-3: after ``close`` also ranges that hold nothing raise ``StoreClosed``."""
+    store = make_store()
+    snapshot = store.snapshot()
+    snapshot.close()
+    store.close()
+    for ctx in (at(1), DataContext(5), META):
+        for first, last, limit in ((b"b", b"a", None), (b"a", b"b", 0), (b"a", b"b", None)):
+            with pytest.raises(StoreClosed):
+                store.get_range(ctx, first, last, limit=limit)
+            with pytest.raises(StoreClosed):
+                store.keys_in_range(ctx, first, last, limit=limit)
+        with pytest.raises(StoreClosed):
+            store.delete_range(ctx, b"b", b"a")
