@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,13 @@ from dvidkit_conformance.wrapping import wrapped
 from dvidkit_lmdb.engine import LmdbEngine
 from dvidkit_memory.engine import MemoryEngine
 
+from dvidkit.datatype import Datatype
 from dvidkit.engine import Capability, Engine, StoreConfig
+from dvidkit.hookspecs import hookimpl
+from dvidkit.kernel import Kernel
+from dvidkit.keys import TKeyClass
+from dvidkit.plugins import Plugins
+from dvidkit.repo import Repo
 from dvidkit.store import Store
 
 MakeStore = Callable[..., Store]
@@ -53,3 +59,73 @@ def any_engine(request: pytest.FixtureRequest) -> Engine:
     """Engines that take the kernel through each of its ways of reading."""
     name: str = request.param
     return _WAYS[name]()
+
+
+class Tally(Datatype):
+    """Counts by name, as the kernel's documentation has it."""
+
+    typename = "tally"
+    COUNT = TKeyClass(200, "count of a name", terminator=0)
+    tkey_classes = (COUNT,)
+
+    def count(self, name: str) -> int:
+        """How often the name was added."""
+        return int(self.store.get(self.ctx, self.COUNT.key(name.encode())) or 0)
+
+    def add(self, name: str, n: int = 1) -> None:
+        """Add to a count."""
+        tkey = self.COUNT.key(name.encode())
+        with self.mutation("add") as m:
+            m.put(tkey, b"%d" % (int(m.lock([tkey])[tkey] or 0) + n))
+
+
+class Offer:
+    """A plugin of engines and datatypes."""
+
+    def __init__(self, engines: Iterable[Engine] = (), datatypes: Iterable[type[Datatype]] = ()) -> None:
+        self._engines = list(engines)
+        self._datatypes = list(datatypes)
+
+    @hookimpl
+    def dvidkit_engines(self) -> Iterable[Engine]:
+        """See the hook."""
+        return self._engines
+
+    @hookimpl
+    def dvidkit_datatypes(self) -> Iterable[type[Datatype]]:
+        """See the hook."""
+        return self._datatypes
+
+
+MakeKernel = Callable[..., Kernel]
+
+
+@pytest.fixture
+def make_kernel(tmp_path: Path) -> Iterator[MakeKernel]:
+    """A function that opens kernels with one store, in memory unless it is given an engine, and ``tally``."""
+    opened: list[Kernel] = []
+
+    def make(engine: Engine | None = None, *datatypes: type[Datatype], name: str = "store", **config: Any) -> Kernel:
+        engine = engine or MemoryEngine()
+        plugins = Plugins({"test": Offer([engine], [Tally, *datatypes])}, installed=False)
+        kernel = Kernel(StoreConfig(engine.name, str(tmp_path / name), **config), plugins=plugins)
+        opened.append(kernel)
+        return kernel
+
+    yield make
+    for kernel in opened:
+        kernel.close()
+
+
+@pytest.fixture
+def kernel(make_kernel: MakeKernel) -> Kernel:
+    """A kernel over a store in memory."""
+    return make_kernel()
+
+
+@pytest.fixture
+def repo(kernel: Kernel) -> Repo:
+    """A repo with an open root and the instance ``counts``."""
+    repo = kernel.repos.create("repo")
+    repo.create_instance("tally", "counts")
+    return repo
