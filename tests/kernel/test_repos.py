@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from dvidkit_conformance.wrapping import wrapped
 from dvidkit_memory.engine import MemoryEngine
 
+from dvidkit import upkeep
 from dvidkit.errors import (
     AmbiguousUUID,
     BadConfig,
