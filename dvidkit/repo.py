@@ -188,8 +188,10 @@ class Repo:
             VersionLocked: it is committed already.
             StoreBusy: a mutation did not end within 30 seconds.
         """
-        with self.repos.lock, self._alone(version):
+        with self._alone(version), self.repos.lock:
             record = version.record
+            if record.locked:
+                raise VersionLocked(f"version {version.uuid} is committed already", uuid=version.uuid)
             lines = (*record.log, *stamped(log))
             committed = msgspec.structs.replace(record, locked=True, note=note or record.note, log=lines, updated=now())
             self._write_node(committed, "commit", Note=note, Log=list(log))

@@ -45,3 +45,24 @@ def in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list[Ba
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread, outcome
+
+
+def test_a_mutation_that_needs_an_id_is_waited_for_and_not_blocked(repo: Repo) -> None:
+    """DAG-1: a commit waits for a mutation under way, which can meanwhile do whatever changes metadata."""
+    view = repo.root["counts"]
+    with view.mutation("add") as m:
+        thread, outcome = in_thread(repo.root.commit)
+        while not repo._closing:  # pyright: ignore[reportPrivateUsage]
+            pass
+        done, answer = in_thread(lambda: (m.id, repo.describe(alias="renamed meanwhile")))
+        done.join(PATIENCE)
+        assert answer == [None]
+        with pytest.raises(VersionLocked), view.mutation("late"):
+            pass
+        with pytest.raises(VersionLocked):
+            repo.root.commit()
+        m.put(view.COUNT.key(b"a"), b"7")
+    thread.join(PATIENCE)
+    assert outcome == [None]
+    assert repo.root.locked
+    assert view.count("a") == 7
