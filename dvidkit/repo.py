@@ -238,9 +238,10 @@ class Repo:
             raise InvalidInputError(f"a branch needs a name, not {shown(name)}")
         if name == parent.branch:
             return self.new_version(parent, note, uuid)
-        if name in {version.branch for version in self.versions} | {MASTER}:
-            raise BranchExists(f"the repo has a branch {name!r} already", branch=name)
-        return self._add([parent], name, note, uuid)
+        with self.repos.lock:
+            if name in {version.branch for version in self.versions} | {MASTER}:
+                raise BranchExists(f"the repo has a branch {name!r} already", branch=name)
+            return self._add([parent], name, note, uuid)
 
     def merge(self, parents: Sequence[Version], note: str = "", uuid: str | None = None) -> Version:
         """An open version below several committed ones, which sees what each of them sees.
@@ -307,10 +308,11 @@ class Repo:
 
     def describe(self, alias: str | None = None, description: str | None = None) -> None:
         """Change the names for people; ``None`` leaves one as it is."""
-        self._change(
-            alias=self.record.alias if alias is None else alias,
-            description=self.record.description if description is None else description,
-        )
+        with self.repos.lock:
+            self._change(
+                alias=self.record.alias if alias is None else alias,
+                description=self.record.description if description is None else description,
+            )
 
     def log(self, lines: Sequence[str]) -> None:
         """Append to the repo's log; each line gets the time before it."""

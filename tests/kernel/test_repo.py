@@ -66,3 +66,45 @@ def test_a_mutation_that_needs_an_id_is_waited_for_and_not_blocked(repo: Repo) -
     assert outcome == [None]
     assert repo.root.locked
     assert view.count("a") == 7
+
+
+def test_of_two_threads_that_make_one_branch_one_succeeds(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch's name is unique in its repo, also if two threads ask for it at different parents at once."""
+    repo.root.commit()
+    child = repo.root.new_version()
+    child.commit()
+    barrier = threading.Barrier(2)
+    original = Repo._add  # pyright: ignore[reportPrivateUsage]
+
+    def together(self: Repo, *args: Any) -> Version:
+        try:
+            barrier.wait(0.5)
+        except threading.BrokenBarrierError:
+            pass
+        return original(self, *args)
+
+    monkeypatch.setattr(Repo, "_add", together)
+    runs = [in_thread(lambda parent=parent: repo.branch(parent, "side")) for parent in (repo.root, child)]  # type: ignore[misc]
+    for thread, _ in runs:
+        thread.join(PATIENCE)
+    assert sorted(type(outcome[0]).__name__ for _, outcome in runs) == ["BranchExists", "NoneType"]
+    assert [version.branch for version in repo.versions].count("side") == 1
+
+
+def test_descriptions_by_two_threads_are_both_kept(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changing the alias and the description at once loses neither."""
+    barrier = threading.Barrier(2)
+    original = Repo._change  # pyright: ignore[reportPrivateUsage]
+
+    def together(self: Repo, **fields: Any) -> None:
+        try:
+            barrier.wait(0.5)
+        except threading.BrokenBarrierError:
+            pass
+        original(self, **fields)
+
+    monkeypatch.setattr(Repo, "_change", together)
+    runs = [in_thread(lambda: repo.describe(alias="new")), in_thread(lambda: repo.describe(description="text"))]
+    for thread, _ in runs:
+        thread.join(PATIENCE)
+    assert (repo.alias, repo.record.description) == ("new", "text")
