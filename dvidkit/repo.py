@@ -232,10 +232,9 @@ class Repo:
         Raises:
             VersionUnlocked: the parent is not committed.
             BranchExists: the repo has a branch of this name, or it is ``master``.
-            InvalidInputError: no name.
+            InvalidInputError: no name, or one that could not stand in ``:branch~n``.
         """
-        if not isinstance(name, str) or not name:
-            raise InvalidInputError(f"a branch needs a name, not {shown(name)}")
+        check_branch_name(name)
         if name == parent.branch:
             return self.new_version(parent, note, uuid)
         with self.repos.lock:
@@ -406,6 +405,17 @@ class Repo:
             return self.instances[name]
         except (KeyError, TypeError):
             raise UnknownInstance(f"repo {self.uuid} has no data instance {shown(name)}", name=str(name)) from None
+
+
+def check_branch_name(name: str) -> None:
+    """Refuse the name of a branch that a reference to a version would not read as one.
+
+    Raises:
+        InvalidInputError: empty, not text, with ``:``, ``~``, ``^``, a control character or surrounding space.
+    """
+    good = isinstance(name, str) and name and name == name.strip() and name.isprintable()
+    if not good or set(name) & set(":~^"):
+        raise InvalidInputError(f"a branch cannot be called {shown(name)}")
 
 
 def stamped(lines: Sequence[str]) -> list[str]:

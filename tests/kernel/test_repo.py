@@ -108,3 +108,24 @@ def test_descriptions_by_two_threads_are_both_kept(repo: Repo, monkeypatch: pyte
     for thread, _ in runs:
         thread.join(PATIENCE)
     assert (repo.alias, repo.record.description) == ("new", "text")
+
+
+@pytest.mark.parametrize("name", ["a~1", "a^", "a:b", ":", "", " ", " a", "a\n", "\ud800", None, 5])
+def test_a_branch_that_could_not_be_named_is_refused(kernel: Kernel, repo: Repo, name: Any) -> None:
+    """DAG-5: a branch's name stands in ``:branch~n``; one that would read otherwise is refused, nothing is written."""
+    repo.root.commit()
+    before = dump(kernel)
+    with pytest.raises(InvalidInputError):
+        repo.branch(repo.root, name)
+    assert dump(kernel) == before
+
+
+@pytest.mark.parametrize("name", ["side", "a/b", "Ünïcode", "two words", "tag-1.0", "-"])
+def test_a_branch_is_found_under_its_name(kernel: Kernel, repo: Repo, name: str) -> None:
+    """DAG-5: whatever is taken as a branch's name resolves to its head."""
+    repo.root.commit()
+    head = repo.root.make_branch(name, "note")
+    assert head.branch == name
+    assert head.record.note == "note"
+    assert kernel.repos.resolve(f":{name}") == head
+    assert kernel.repos.resolve(f"{repo.uuid[:9]}:{name}~1") == repo.root
