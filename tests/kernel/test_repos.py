@@ -42,3 +42,58 @@ def two(make_kernel: MakeKernel) -> tuple[Kernel, Kernel]:
     """Two kernels over one store, as two processes would have it."""
     engine = wrapped(MemoryEngine(), shared=True)
     return make_kernel(engine), make_kernel(engine)
+
+
+def test_handles_stay_true_when_metadata_are_read_again(two: tuple[Kernel, Kernel]) -> None:
+    """After a reload, versions, repos and instances handed out before say what is there now, and take no old rights."""
+    mine, theirs = two
+    repo = mine.repos.create("repo")
+    instance = repo.create_instance("tally", "counts")
+    view, root = repo.root["counts"], repo.root
+    theirs.repos.reload()
+    other = theirs.repos.resolve(repo.uuid)
+    other.commit("theirs")
+    child = other.new_version()
+    with pytest.raises(ConflictError):
+        repo.describe(alias="stale")
+    mine.repos.reload()
+    assert root.locked
+    with pytest.raises(VersionLocked):
+        view.add("a")
+    with pytest.raises(VersionLocked):
+        root.commit("mine")
+    assert root.record.note == "theirs"
+    assert [version.uuid for version in root.children] == [child.uuid]
+    assert mine.repos.resolve(repo.uuid) == root
+    assert mine.repos[repo.uuid] is repo
+    assert repo.instance("counts") is instance, "two locks for one instance would lose updates"
+    repo.describe(alias="now")
+    theirs.repos.reload()
+    assert theirs.repos[repo.uuid].alias == "now"
+
+
+def test_what_another_process_made_or_took_away_is_seen_after_a_reload(two: tuple[Kernel, Kernel]) -> None:
+    """A reload brings new repos, versions and instances, changed settings and names, and drops what was deleted."""
+    mine, theirs = two
+    repo = mine.repos.create("repo")
+    kept = repo.create_instance("tally", "kept")
+    repo.create_instance("tally", "dropped")
+    theirs.repos.reload()
+    their_repo = theirs.repos[repo.uuid]
+    upkeep.rename_instance(their_repo.instance("kept"), "renamed")
+    upkeep.set_tags(their_repo.instance("renamed"), {"a": "1"})
+    upkeep.delete_instance(their_repo.instance("dropped"))
+    theirs.repos.create("second")
+    assert theirs.repos.deletions.wait(10)
+    mine.repos.reload()
+    assert repo.instance("renamed") is kept
+    assert kept.settings.tags == {"a": "1"}
+    assert sorted(repo.instances) == ["renamed"]
+    assert len(mine.repos) == 2
+    theirs.repos.reload()
+    upkeep.delete_repo(theirs.repos[repo.uuid])
+    assert theirs.repos.deletions.wait(10)
+    mine.repos.reload()
+    assert [each.alias for each in mine.repos] == ["second"]
+    with pytest.raises(UnknownUUID):
+        mine.repos.resolve(repo.uuid)
