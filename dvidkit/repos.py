@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dvidkit.kernel import Kernel
 
 _UUID: Final = re.compile(r"[0-9a-f]{32}")
-_REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]*)*)")
+_REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]{0,9})*)")
 _STEP: Final = re.compile(r"([~^])([0-9]*)")
 _RESERVED_NAMES: Final = frozenset({"log", "branch", "note", "commit", "newversion"})
 _SHOWN_MATCHES: Final = 5

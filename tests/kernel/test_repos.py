@@ -97,3 +97,11 @@ def test_what_another_process_made_or_took_away_is_seen_after_a_reload(two: tupl
     assert [each.alias for each in mine.repos] == ["second"]
     with pytest.raises(UnknownUUID):
         mine.repos.resolve(repo.uuid)
+
+
+@pytest.mark.parametrize("sign", "~^")
+def test_a_reference_of_absurd_length_is_unknown(repo: Repo, sign: str) -> None:
+    """DAG-5: a step with thousands of digits is an unknown version, not a ValueError."""
+    for count in ("9" * 9, "9" * 10, "9" * 5000):
+        with pytest.raises(UnknownUUID):
+            repo.repos.resolve(f"{repo.uuid}{sign}{count}")
