@@ -149,7 +149,7 @@ class Repo:
     @property
     def versions(self) -> tuple[Version, ...]:
         """All versions, parents before children."""
-        return tuple(Version(self, VersionID(version)) for version in self.nodes)
+        return tuple(Version(self, VersionID(version)) for version in list(self.nodes))
 
     # --- branches ----------------------------------------------------------------------------------------------------
 

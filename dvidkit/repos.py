@@ -99,7 +99,7 @@ class Repos:
         return version
 
     def _by_prefix(self, prefix: str) -> Version:
-        matches = [uuid for uuid in self._by_uuid if uuid.startswith(prefix.lower())]
+        matches = [uuid for uuid in list(self._by_uuid) if uuid.startswith(prefix.lower())]
         if not prefix or not matches:
             raise UnknownUUID(f"no version starts with {prefix!r}", uuid=prefix)
         if len(matches) > 1:

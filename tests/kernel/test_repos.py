@@ -105,3 +105,37 @@ def test_a_reference_of_absurd_length_is_unknown(repo: Repo, sign: str) -> None:
     for count in ("9" * 9, "9" * 10, "9" * 5000):
         with pytest.raises(UnknownUUID):
             repo.repos.resolve(f"{repo.uuid}{sign}{count}")
+
+
+def test_looking_up_while_versions_are_added_never_fails(kernel: Kernel) -> None:
+    """CONC: prefixes, listings and branches can be asked for while other threads add versions."""
+    repo = kernel.repos.create("repo", root="f" * 32)
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            while not stop.is_set():
+                kernel.repos.resolve("ffff")
+                repo.branches()
+                assert len(list(repo.dag)) >= 1
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=look, daemon=True) for _ in range(3)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        repo.root.commit()
+        for number in range(300):
+            if errors:
+                break
+            repo.root.make_branch(f"branch {number}", uuid=f"{number:032x}")
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    assert errors == []
