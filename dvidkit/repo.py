@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from dvidkit.errors import (
+    BadType,
     BranchExists,
     InvalidInputError,
     NotFoundError,
@@ -419,6 +420,12 @@ def check_branch_name(name: str) -> None:
 
 
 def stamped(lines: Sequence[str]) -> list[str]:
-    """Log lines as DVID keeps them: the time, two spaces, the text."""
+    """Log lines as DVID keeps them: the time, two spaces, the text.
+
+    Raises:
+        BadType: not several texts.
+    """
+    if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+        raise BadType(f"log lines are a list of texts, not {shown(lines)}")
     time = now()
     return [f"{time}  {line}" for line in lines]

@@ -139,3 +139,34 @@ def test_looking_up_while_versions_are_added_never_fails(kernel: Kernel) -> None
         for thread in threads:
             thread.join(10)
     assert errors == []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda repo: repo.repos.create(alias=5),
+        lambda repo: repo.repos.create(description=None),
+        lambda repo: repo.repos.create(alias="\ud800"),
+        lambda repo: repo.describe(alias=b"bytes"),
+        lambda repo: repo.set_properties({"a": 1 << 70}),
+        lambda repo: repo.set_properties({"a": object()}),
+        lambda repo: repo.set_properties({5: "a"}),
+        lambda repo: repo.log("one text"),
+        lambda repo: repo.add_log(repo.root, "one text"),
+        lambda repo: repo.set_note(repo.root, 5),
+        lambda repo: repo.root.commit(note=5),
+        lambda repo: repo.root.commit(log="one text"),
+        lambda repo: repo.root.commit(log=["\ud800"]),
+    ],
+)
+def test_metadata_that_could_not_be_read_again_is_never_written(
+    kernel: Kernel, repo: Repo, operation: Callable[[Repo], object]
+) -> None:
+    """ERR-1: a wrong type among metadata is refused before any effect; the store can always be opened again."""
+    before, root = dump(kernel), repo.root.record
+    with pytest.raises(InvalidInputError):
+        operation(repo)
+    assert dump(kernel) == before
+    assert repo.root.record == root
+    kernel.repos.reload()
+    assert len(kernel.repos) == 1
