@@ -52,7 +52,7 @@ def test_a_mutation_that_needs_an_id_is_waited_for_and_not_blocked(repo: Repo) -
     view = repo.root["counts"]
     with view.mutation("add") as m:
         thread, outcome = in_thread(repo.root.commit)
-        while not repo._closing:  # pyright: ignore[reportPrivateUsage]
+        while not repo._gate._closing:  # pyright: ignore[reportPrivateUsage]
             pass
         done, answer = in_thread(lambda: (m.id, repo.describe(alias="renamed meanwhile")))
         done.join(PATIENCE)
