@@ -263,8 +263,8 @@ class Repo:
         if len(parents) < 2 or len(set(parents)) < len(parents):
             raise InvalidInputError(f"a merge needs two or more different parents, not {list(parents)}")
         for parent in parents:
-            if parent.repo is not self:
-                raise InvalidInputError(f"{parent} is a version of another repo")
+            self._check_mine(parent)
+        for parent in parents:
             others = [other for other in parents if other != parent]
             if any(self.dag.is_ancestor(parent.id, other.id) for other in others):
                 raise InvalidInputError(f"{parent} is an ancestor of another parent of the merge")
@@ -275,8 +275,13 @@ class Repo:
             self._check_child(parents, branch)
             return self.repos.add_version(self, parents, branch, note, uuid)
 
+    def _check_mine(self, version: Version) -> None:
+        if version.repo is not self:
+            raise InvalidInputError(f"{version} is a version of another repo")
+
     def _check_child(self, parents: Sequence[Version], branch: str) -> None:
         for parent in parents:
+            self._check_mine(parent)
             if not parent.locked:
                 raise VersionUnlocked(f"version {parent.uuid} is not committed", uuid=parent.uuid)
         if any(child.record.branch == branch for child in parents[0].children):
@@ -342,6 +347,7 @@ class Repo:
         Raises:
             VersionLocked: it is committed, or about to be.
         """
+        self._check_mine(version)
         allowed = override or self.repos.kernel.full_write
         entered = self._gate.enter(version.id, force=allowed)
         if entered and (allowed or not self.nodes[version.id].locked):
@@ -366,6 +372,7 @@ class Repo:
     @contextmanager
     def _alone(self, version: Version) -> Iterator[None]:
         """Keep new mutations of the version out, and wait for those under way."""
+        self._check_mine(version)
         with self._gate.alone(version.id, _COMMIT_PATIENCE) as hindered:
             if version.locked or hindered == "closing":
                 raise VersionLocked(f"version {version.uuid} is committed already", uuid=version.uuid)

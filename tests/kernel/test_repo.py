@@ -129,3 +129,33 @@ def test_a_branch_is_found_under_its_name(kernel: Kernel, repo: Repo, name: str)
     assert head.record.note == "note"
     assert kernel.repos.resolve(f":{name}") == head
     assert kernel.repos.resolve(f"{repo.uuid[:9]}:{name}~1") == repo.root
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda repo, other: repo.commit(other),
+        lambda repo, other: repo.new_version(other),
+        lambda repo, other: repo.branch(other, "side"),
+        lambda repo, other: repo.merge([repo.root, other]),
+        lambda repo, other: repo.set_note(other, "note"),
+        lambda repo, other: repo.add_log(other, ["line"]),
+        lambda repo, other: repo.writing(other).__enter__(),
+        lambda repo, other: repo.create_instance("tally", "more", other),
+    ],
+)
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_version_of_another_repo_is_refused(
+    kernel: Kernel, repo: Repo, operation: Callable[[Repo, Version], object], locked: bool
+) -> None:
+    """DAG-2: no operation takes a version of another repo; metadata stay byte-identical and can be read again."""
+    other = kernel.repos.create("other").root
+    repo.root.commit()
+    if locked:
+        other.commit()
+    before = dump(kernel)
+    with pytest.raises(InvalidInputError):
+        operation(repo, other)
+    assert dump(kernel) == before
+    kernel.repos.reload()
+    assert len(kernel.repos) == 2
