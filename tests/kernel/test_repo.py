@@ -159,3 +159,22 @@ def test_a_version_of_another_repo_is_refused(
     assert dump(kernel) == before
     kernel.repos.reload()
     assert len(kernel.repos) == 2
+
+
+def test_a_commit_interrupted_while_it_waits_leaves_the_version_open(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a Ctrl-C in a commit that waits for a mutation, the version takes writes and can be committed."""
+
+    def interrupt(*args: object) -> bool:
+        raise KeyboardInterrupt
+
+    view = repo.root["counts"]
+    with view.mutation("add"):
+        monkeypatch.setattr(threading.Condition, "wait_for", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            repo.root.commit()
+        monkeypatch.undo()
+    view.add("a")
+    repo.root.commit()
+    assert repo.root.locked
