@@ -11,7 +11,7 @@ are delivered from there afterwards, at least once, also after a crash (``dvidki
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -83,11 +83,12 @@ class Part:
 
     def get(self, tkey: bytes) -> bytes | None:
         """The value as it will be: what this mutation has put or deleted, else what is stored."""
+        tkey = as_bytes(tkey, "TKey")
         if tkey in self._pending:
             return self._pending[tkey]
         return self.view.store.get(self.view.ctx, tkey)
 
-    def lock(self, tkeys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
+    def lock(self, tkeys: Iterable[bytes]) -> Mapping[bytes, bytes | None]:
         """Keep other mutations of these TKeys out until this one has ended, and read their values.
 
         For changes that depend on what is there. May be called once for each instance of a mutation, so that two
@@ -99,10 +100,11 @@ class Part:
         """
         if self._locked:
             raise InvalidInputError("a mutation locks an instance once; give all TKeys in one call")
+        wanted = [as_bytes(tkey, "TKey") for tkey in tkeys]
         self._locked = True
-        self._mutation.hold(self.view, tkeys)
-        values = self.view.store.get_many(self.view.ctx, tkeys)
-        return {tkey: self._pending.get(tkey, value) for tkey, value in zip(tkeys, values, strict=True)}
+        self._mutation.hold(self.view, wanted)
+        values = self.view.store.get_many(self.view.ctx, wanted)
+        return {tkey: self._pending.get(tkey, value) for tkey, value in zip(wanted, values, strict=True)}
 
     @property
     def pairs(self) -> list[tuple[bytes, bytes | None]]:
