@@ -71,12 +71,14 @@ class Part:
 
     def put(self, tkey: bytes, value: bytes) -> None:
         """Set the value when the mutation is written."""
+        self._mutation.check_open()
         tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
         self._pairs.append((tkey, value))
         self._pending[tkey] = value
 
     def delete(self, tkey: bytes) -> None:
         """Delete the key when the mutation is written."""
+        self._mutation.check_open()
         tkey = as_bytes(tkey, "TKey")
         self._pairs.append((tkey, None))
         self._pending[tkey] = None
@@ -98,6 +100,7 @@ class Part:
             InvalidInputError: called a second time.
             VersionConflict: a TKey is in conflict.
         """
+        self._mutation.check_open()
         if self._locked:
             raise InvalidInputError("a mutation locks an instance once; give all TKeys in one call")
         wanted = [as_bytes(tkey, "TKey") for tkey in tkeys]
@@ -130,7 +133,7 @@ class Mutation(Part):
         self.app = app
         self._durable = durable
         self._locks: list[threading.Lock] = []
-        self._entered = False
+        self._entered = self._open = self._used = False
         self._parts: dict[str, Part] = {view.instance.uuid: self}
         self._fields: dict[str, Any] = {}
         self._events: list[tuple[str, Any]] = []
@@ -182,11 +185,23 @@ class Mutation(Part):
 
     # --- the block ---------------------------------------------------------------------------------------------------
 
+    def check_open(self) -> None:
+        """Refuse what would be lost.
+
+        Raises:
+            InvalidInputError: before the ``with`` block, or after it.
+        """
+        if not self._open:
+            raise InvalidInputError("a mutation is changed within its with block")
+
     def __enter__(self) -> Mutation:
+        if self._used:
+            raise InvalidInputError("a mutation is used once; begin another")
         view = self.view
         if view.instance.versioned:
             view.instance.repo.enter(view.node, override=view.override)
             self._entered = True
+        self._open = self._used = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
@@ -200,6 +215,7 @@ class Mutation(Part):
                 else:
                     self._commit(segments)
         finally:
+            self._open = False
             if not submitted:
                 self._let_go()
 

@@ -55,3 +55,29 @@ def test_a_tkey_that_is_none_is_refused(repo: Repo, tkey: Any) -> None:
                 operation()
         m.put(key(b"a"), b"1")
     assert view.count("a") == 1
+
+
+def test_a_mutation_works_only_in_its_block(repo: Repo) -> None:
+    """BATCH-7: what is put before or after the block would be lost, and a second block would write all again."""
+    view = repo.root["counts"]
+    m = view.mutation("add")
+
+    def refused() -> None:
+        for operation in (
+            lambda: m.put(key(b"a"), b"1"),
+            lambda: m.delete(key(b"a")),
+            lambda: m.lock([key(b"a")]),
+        ):
+            with pytest.raises(InvalidInputError):
+                operation()
+
+    refused()
+    with m:
+        m.put(key(b"a"), b"1")
+    refused()
+    view.store.delete(view.ctx, key(b"a"))
+    with pytest.raises(InvalidInputError), m:
+        pass
+    assert view.count("a") == 0
+    view.add("a")
+    repo.root.commit()
