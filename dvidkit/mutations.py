@@ -170,13 +170,16 @@ class Mutation(Part):
         self._after.append(function)
 
     def part(self, view: Datatype) -> Part:
-        """What this mutation does to another instance of the same repo and store.
+        """What this mutation does to another instance of the same repo and store, at the same version.
 
         Raises:
-            InvalidInputError: the instance is of another repo or store.
+            InvalidInputError: the instance is of another repo or store, or at another version.
+            VersionLocked: this mutation is of an unversioned instance, the other is versioned and its version committed.
         """
-        if view.instance.repo is not self.view.instance.repo or view.store is not self.view.store:
+        if view.node != self.view.node or view.store is not self.view.store:
             raise InvalidInputError(f"{view.instance} cannot be changed in one batch with {self.view.instance}")
+        if view.instance.versioned:
+            self._hold_open(view)
         return self._parts.setdefault(view.instance.uuid, Part(self, view))
 
     def hold(self, view: Datatype, tkeys: Sequence[bytes]) -> None:
@@ -199,8 +202,7 @@ class Mutation(Part):
             raise InvalidInputError("a mutation is used once; begin another")
         view = self.view
         if view.instance.versioned:
-            view.instance.repo.enter(view.node, override=view.override)
-            self._entered = True
+            self._hold_open(view)
         self._open = self._used = True
         return self
 
@@ -218,6 +220,11 @@ class Mutation(Part):
             self._open = False
             if not submitted:
                 self._let_go()
+
+    def _hold_open(self, view: Datatype) -> None:
+        if not self._entered:
+            view.instance.repo.enter(view.node, override=view.override)
+            self._entered = True
 
     def _commit(self, segments: list[Segment]) -> None:
         if segments:

@@ -81,3 +81,67 @@ def test_a_mutation_works_only_in_its_block(repo: Repo) -> None:
     assert view.count("a") == 0
     view.add("a")
     repo.root.commit()
+
+
+class Source(Datatype):
+    """Tells whoever listens."""
+
+    typename = "source"
+    tkey_classes = (KEY,)
+    emits = frozenset({"TOLD"})
+
+    def tell(self) -> None:
+        """Emit an event, and change something."""
+        with self.mutation("tell") as m:
+            m.put(key(b"told"), b"1")
+            m.emit("TOLD", 1)
+
+
+class Listener(Datatype):
+    """Writes down what it is told."""
+
+    typename = "listener"
+    tkey_classes = (KEY,)
+    consumes = frozenset({"TOLD"})
+
+    def on_event(self, part: Part, event: Event) -> None:
+        """See ``Datatype.on_event``."""
+        part.put(key(b"heard"), b"%d" % event.payload)
+
+    def heard(self) -> bytes | None:
+        """What it was told."""
+        return self.store.get(self.ctx, key(b"heard"))
+
+
+def test_a_subscriber_at_a_committed_version_is_not_written(make_kernel: MakeKernel) -> None:
+    """DAG-1: an unversioned source may be written for ever, a versioned subscriber not once its version is committed."""
+    repo = make_kernel(None, Source, Listener).repos.create("repo")
+    repo.create_instance("source", "source", versioned=False)
+    upkeep.set_syncs(repo.create_instance("listener", "listener"), ["source"])
+    repo.root["source"].tell()
+    assert repo.root["listener"].heard() == b"1"
+    view = repo.root["listener"]
+    view.store.delete(view.ctx, key(b"heard"))
+    repo.root.commit()
+    with pytest.raises(VersionLocked):
+        repo.root["source"].tell()
+    assert view.heard() is None
+    child = repo.root.new_version()
+    child["source"].tell()
+    assert child["listener"].heard() == b"1"
+    assert view.heard() is None
+    child.commit()
+
+
+def test_a_part_is_of_the_same_version(repo: Repo) -> None:
+    """DAG-1: a mutation takes no part at another version, which it does not hold open."""
+    repo.create_instance("tally", "more")
+    repo.root.commit()
+    child = repo.root.new_version()
+    with child["counts"].mutation("add") as m:
+        with pytest.raises(InvalidInputError):
+            m.part(repo.root["more"])
+        m.part(child["more"]).put(key(b"a"), b"1")
+        assert m.part(child["counts"]) is m
+    assert child["more"].count("a") == 1
+    assert repo.root["more"].count("a") == 0
