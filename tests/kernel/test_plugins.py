@@ -1,0 +1,48 @@
+"""Finding plugins: one that is broken leaves the rest alone, and says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dvidkit_conformance.wrapping import wrapped
+from dvidkit_memory.engine import MemoryEngine
+
+from dvidkit import plugins as module
+from dvidkit.datatype import Datatype
+from dvidkit.engine import Capabilities, Engine
+from dvidkit.errors import BadConfig, PluginLoadError, PluginNameTaken, UnknownDatatype, UnknownEngine
+from dvidkit.hookspecs import hookimpl
+from dvidkit.keys import TKeyClass
+from dvidkit.plugins import Plugins
+
+
+class One(Datatype):
+    """A datatype."""
+
+    typename = "one"
+
+
+class Plugin:
+    """Offers what it is given."""
+
+    def __init__(self, engines: Any = (), datatypes: Any = ()) -> None:
+        self.engines = engines
+        self.datatypes = datatypes
+
+    @hookimpl
+    def dvidkit_engines(self) -> Iterable[Engine]:
+        """See the hook."""
+        return self.engines  # type: ignore[no-any-return]
+
+    @hookimpl
+    def dvidkit_datatypes(self) -> Iterable[type[Datatype]]:
+        """See the hook."""
+        return self.datatypes  # type: ignore[no-any-return]
+
+
+def load(**extra: Any) -> Plugins:
+    """Only these plugins."""
+    return Plugins(extra, installed=False)
