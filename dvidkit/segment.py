@@ -59,10 +59,7 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
     tkeys, values = _split(pairs)
     if not tkeys:
         return Segment([])
-    try:
-        prefix = ctx.prefix
-    except AttributeError:
-        raise BadType(f"not a context: {shown(ctx)}") from None
+    prefix = ctx.prefix
     if isinstance(ctx, MetadataContext):
         keys = [prefix + tkey for tkey in tkeys]
     else:
