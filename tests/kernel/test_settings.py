@@ -33,3 +33,41 @@ class Sample(Settings, frozen=True, kw_only=True):
 def parse(**config: Any) -> Sample:
     """Settings of the sample."""
     return Sample.parse(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale", "nan"),
+        ("scale", "inf"),
+        ("scale", "1e999"),
+        ("scale", float("nan")),
+        ("scale", float("-inf")),
+        ("VoxelSize", "1,nan,1"),
+        ("VoxelSize", (1.0, float("inf"), 1.0)),
+        ("BlockSize", f"1,1,{1 << 70}"),
+        ("BlockSize", (1, 1, 1 << 70)),
+        ("depth", "9" * 5000),
+        ("title", "\ud800"),
+        ("tags", {"a": "\ud800"}),
+    ],
+)
+def test_a_value_that_could_not_be_kept_or_compared_is_refused(name: str, value: Any) -> None:
+    """A setting is a finite number of 64 bits or text in UTF-8: NaN passes every limit, the rest cannot be stored."""
+    with pytest.raises(BadConfig):
+        parse(**{name: value})
+
+
+def test_choices_are_found_in_any_case() -> None:
+    """DVID's clients write choices in any case, also those whose declaration has capitals."""
+    assert parse(place="LEFT").place == parse(place="Left").place == "Left"
+    assert parse(place="RIGHT", Compression="LZ4").place == "right"
+    with pytest.raises(BadConfig):
+        parse(place="middle")
+
+
+def test_a_setting_given_twice_is_refused() -> None:
+    """Two spellings of one setting in one configuration leave open which is meant."""
+    with pytest.raises(BadConfig) as caught:
+        parse(block_size="1,1,1", BlockSize="2,2,2")
+    assert caught.value.setting == "BlockSize"
