@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import index, itemgetter
 from typing import Final, Literal, NewType
 
 from dvidkit.errors import BadKey, BadType, OutOfBounds, shown
@@ -97,9 +97,9 @@ def max_tkey(tkey_class: int) -> bytes:
     return bytes((_class_byte(tkey_class), _TKEY_MAX))
 
 
-def _class_byte(tkey_class: int) -> int:
+def _class_byte(tkey_class: int, what: str = "TKey class") -> int:
     if type(tkey_class) is not int or not 0 <= tkey_class <= 255:
-        raise BadKey(f"a TKey class is one byte, 0 to 255, not {shown(tkey_class)}")
+        raise BadKey(f"a {what} is one byte, 0 to 255, not {shown(tkey_class)}")
     return tkey_class
 
 
@@ -130,6 +130,10 @@ class TKeyClass:
         _class_byte(self.id)
         if self.id == 0 or (self.width is None) == (self.terminator is None):
             raise BadKey(f"TKey class {self.name!r} needs an id of 1 to 255 and either a width or a terminator")
+        if self.width is not None and (type(self.width) is not int or self.width < 0):
+            raise BadKey(f"the width of TKey class {self.name!r} is a number of bytes, not {shown(self.width)}")
+        if self.terminator is not None:
+            _class_byte(self.terminator, "terminator")
 
     def key(self, payload: bytes = b"") -> bytes:
         """The TKey of this payload; the terminator is added, not given.
@@ -333,13 +337,16 @@ def encode_zyx(z: int, y: int, x: int) -> bytes:
 
     Raises:
         OutOfBounds: a coordinate outside -2^31 … 2^31-1.
+        BadType: not an integer; those of numpy are.
 
     Source: DVID ``dvid.IndexZYX`` (``dvid/point.go``).
     """
     try:
-        return b"".join((c + _SIGN_BIT).to_bytes(4, "big") for c in (z, y, x))
+        return b"".join([(index(c) + _SIGN_BIT).to_bytes(4, "big") for c in (z, y, x)])
     except OverflowError:
         raise OutOfBounds(f"block coordinate outside 32 bits: z={z} y={y} x={x}") from None
+    except TypeError:
+        raise BadType(f"block coordinates are integers, not {shown((z, y, x))}", what="coordinate") from None
 
 
 def decode_zyx(data: bytes) -> tuple[int, int, int]:
