@@ -299,6 +299,7 @@ class Reader:
                     rows = rows[:left]
                     left -= len(rows)
                 self._gets += len(rows)
+                self._total.key_bytes_read += _bytes_of(rows, bytes if keys_only else _key_of)
                 yield rows
                 if left == 0:
                     seen.close()
@@ -382,7 +383,7 @@ class Reader:
 
     def _pairs(self, ctx: Context, rows: list[KeyValue]) -> list[KeyValue]:
         """(TKey, value) of stored rows, checked."""
-        self._total.value_bytes_read += _bytes_of(rows)
+        self._total.value_bytes_read += _bytes_of(rows, _value_of)
         if self._sealed:
             checksum.check(rows)
         if isinstance(ctx, MetadataContext):
@@ -395,7 +396,7 @@ class Reader:
     def _unseal_rows(self, rows: list[KeyValue]) -> list[bytes]:
         """The values of stored rows, checked."""
         values = list(map(_value_of, rows))
-        self._total.value_bytes_read += _bytes_of(rows)
+        self._total.value_bytes_read += _bytes_of(rows, _value_of)
         if not self._sealed:
             return values
         checksum.check(rows)
@@ -423,10 +424,10 @@ class Reader:
                     yield pair
 
 
-def _bytes_of(rows: list[KeyValue]) -> int:
-    """Bytes of the values: of all where they are few, from a sample where counting would cost as much as reading."""
+def _bytes_of(rows: list[Any], part: Callable[[Any], bytes]) -> int:
+    """Bytes of the keys or values: where they are many, from a sample, for counting would cost as much as reading."""
     sample = rows if len(rows) < _SAMPLE else rows[:: len(rows) // _SAMPLE]
-    return sum([len(value) for _, value in sample]) * len(rows) // (len(sample) or 1)
+    return sum(map(len, map(part, sample))) * len(rows) // (len(sample) or 1)
 
 
 def _report(found: list[Conflict], wanted: list[Conflict] | None, result: Any) -> None:

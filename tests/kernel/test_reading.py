@@ -89,3 +89,14 @@ def test_a_closed_store_answers_no_range(make_store: MakeStore) -> None:
                 store.keys_in_range(ctx, first, last, limit=limit)
         with pytest.raises(StoreClosed):
             store.delete_range(ctx, b"b", b"a")
+
+
+def test_reads_are_counted(make_store: MakeStore) -> None:
+    """The monitor counts what ranges read: requests, keys and values; a read of keys counts no values."""
+    store = make_store()
+    store.put_range(META, [(b"%03d" % number, b"x" * 10) for number in range(100)])
+    store.keys_in_range(META, b"", b"\xff")
+    assert (store.monitor.total.key_bytes_read, store.monitor.total.value_bytes_read) == (400, 0)
+    store.get_range(META, b"", b"\xff")
+    assert (store.monitor.total.key_bytes_read, store.monitor.total.value_bytes_read) == (800, 1400)
+    assert store.monitor.total.gets == 200
