@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +9,10 @@ import pytest
 
 from dvidkit import upkeep
 from dvidkit.datatype import Datatype
-from dvidkit.errors import BadKey, BadType, InvalidInputError, StoreBusy, VersionLocked
+from dvidkit.errors import BadType, InvalidInputError, VersionLocked
 from dvidkit.kernel import Kernel
 from dvidkit.keys import TKeyClass
-from dvidkit.mutations import Event, Mutation, Part
+from dvidkit.mutations import Event, Part
 from dvidkit.repo import Repo
 
 MakeKernel = Callable[..., Kernel]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from dvidkit_conformance.wrapping import wrapped
 from dvidkit_memory.engine import MemoryEngine
 
-from dvidkit import plugins as module
 from dvidkit.datatype import Datatype
 from dvidkit.engine import Capabilities, Engine
-from dvidkit.errors import BadConfig, PluginLoadError, PluginNameTaken, UnknownDatatype, UnknownEngine
 from dvidkit.hookspecs import hookimpl
-from dvidkit.keys import TKeyClass
 from dvidkit.plugins import Plugins
 
 

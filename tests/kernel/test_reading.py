@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from dvidkit_lmdb.engine import LmdbEngine
 
 from dvidkit.context import Context, DataContext, MetadataContext, VersionedContext
 from dvidkit.engine import Engine
-from dvidkit.errors import BadType, CorruptData, LimitError, StoreClosed, VersionConflict
-from dvidkit.keys import TKeyClass
+from dvidkit.errors import LimitError, StoreClosed, VersionConflict
 from dvidkit.resolve import Conflict
 from dvidkit.store import Store
 from dvidkit.versions import VersionDAG

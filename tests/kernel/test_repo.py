@@ -9,14 +9,8 @@ from typing import Any
 import pytest
 
 from dvidkit.errors import (
-    BranchExists,
-    DvidkitError,
     InvalidInputError,
-    NotFoundError,
-    StoreBusy,
-    UnknownInstance,
     VersionLocked,
-    VersionUnlocked,
 )
 from dvidkit.kernel import Kernel
 from dvidkit.repo import Repo, Version

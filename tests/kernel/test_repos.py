@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from dvidkit_conformance.wrapping import wrapped
@@ -13,16 +12,9 @@ from dvidkit_memory.engine import MemoryEngine
 
 from dvidkit import upkeep
 from dvidkit.errors import (
-    AmbiguousUUID,
-    BadConfig,
     ConflictError,
-    DvidkitError,
-    InstanceExists,
     InvalidInputError,
-    UnknownDatatype,
-    UnknownInstance,
     UnknownUUID,
-    UUIDExists,
     VersionLocked,
 )
 from dvidkit.kernel import Kernel

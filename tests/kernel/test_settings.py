@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dvidkit.errors import BadConfig
 from dvidkit.settings import Settings

@@ -11,9 +11,9 @@ from dvidkit_lmdb.engine import LmdbEngine
 from dvidkit_memory.engine import MemoryEngine
 
 from dvidkit.context import Context, DataContext, MetadataContext, VersionedContext
-from dvidkit.engine import Engine, Limits, StoreConfig
-from dvidkit.errors import BadConfig, BadKey, BadType, KeyContractError, LimitError, StoreClosed, UnsupportedError
-from dvidkit.keys import TKeyClass, blob_key, data_key
+from dvidkit.engine import Limits
+from dvidkit.errors import BadConfig, BadKey, BadType, KeyContractError, LimitError
+from dvidkit.keys import data_key
 from dvidkit.store import Store
 from dvidkit.versions import VersionDAG
 
