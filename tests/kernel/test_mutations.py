@@ -113,7 +113,7 @@ class Listener(Datatype):
 
 
 def test_a_subscriber_at_a_committed_version_is_not_written(make_kernel: MakeKernel) -> None:
-    """DAG-1: an unversioned source may be written for ever, a versioned subscriber not once its version is committed."""
+    """DAG-1: an unversioned source may be written for ever, a versioned subscriber not once that is committed."""
     repo = make_kernel(None, Source, Listener).repos.create("repo")
     repo.create_instance("source", "source", versioned=False)
     upkeep.set_syncs(repo.create_instance("listener", "listener"), ["source"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -71,10 +72,8 @@ def test_of_two_threads_that_make_one_branch_one_succeeds(repo: Repo, monkeypatc
     original = Repo._add  # pyright: ignore[reportPrivateUsage]
 
     def together(self: Repo, *args: Any) -> Version:
-        try:
+        with suppress(threading.BrokenBarrierError):
             barrier.wait(0.5)
-        except threading.BrokenBarrierError:
-            pass
         return original(self, *args)
 
     monkeypatch.setattr(Repo, "_add", together)
@@ -91,10 +90,8 @@ def test_descriptions_by_two_threads_are_both_kept(repo: Repo, monkeypatch: pyte
     original = Repo._change  # pyright: ignore[reportPrivateUsage]
 
     def together(self: Repo, **fields: Any) -> None:
-        try:
+        with suppress(threading.BrokenBarrierError):
             barrier.wait(0.5)
-        except threading.BrokenBarrierError:
-            pass
         original(self, **fields)
 
     monkeypatch.setattr(Repo, "_change", together)

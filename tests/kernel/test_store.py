@@ -101,7 +101,7 @@ def test_only_references_that_were_given_out_are_read(store: Store) -> None:
 
 
 def test_an_error_of_the_callers_iterable_is_the_callers(store: Store) -> None:
-    """ITER-4's law for writes: what the iterable of ``put_range`` raises comes out unchanged, and nothing is written."""
+    """ITER-4's law for writes: what the iterable of ``put_range`` raises comes out as it is, and nothing is written."""
 
     def pairs() -> Iterator[tuple[bytes, bytes]]:
         yield b"a", b""
