@@ -326,6 +326,22 @@ def parse(key: bytes) -> DataKey | MetadataKey | BlobKey:
     raise BadKey(f"not a key of a known key space and layout: {shown(key)}", key=key)
 
 
+def checked_key(key: bytes) -> bytes:
+    """The full key as ``bytes``, if it is one of the metadata, data or blob space.
+
+    Raises:
+        BadType: not bytes-like.
+        BadKey: no such key.
+    """
+    key = as_bytes(key, "key")
+    space = key[0] if key else None
+    if space == METADATA or (space == BLOB and len(key) == 17):
+        return key
+    if space == DATA and len(key) >= MIN_DATA_KEY and key[-1] in (DATA_MARK, TOMBSTONE_MARK):
+        return key
+    raise BadKey(f"not a key of the metadata, data or blob space: {shown(key)}", key=key)
+
+
 # --- coordinates in keys ---------------------------------------------------------------------------------------------
 
 _SIGN_BIT: Final = 1 << 31

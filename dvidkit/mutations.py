@@ -174,7 +174,7 @@ class Mutation(Part):
 
         Raises:
             InvalidInputError: the instance is of another repo or store, or at another version.
-            VersionLocked: this mutation is of an unversioned instance, the other is versioned and its version committed.
+            VersionLocked: the other instance is versioned, this one is not, and the version is committed.
         """
         if view.node != self.view.node or view.store is not self.view.store:
             raise InvalidInputError(f"{view.instance} cannot be changed in one batch with {self.view.instance}")

@@ -237,9 +237,10 @@ def engine_fault(engine: Any) -> str | None:
     declared: tuple[object, object] = (engine.capabilities, engine.limits)
     if not (isinstance(declared[0], Capabilities) and isinstance(declared[1], Limits)):
         return f"engine {name!r} must declare Capabilities and Limits"
-    if not isinstance(engine.capabilities.features, frozenset):
+    features: object = engine.capabilities.features
+    if not isinstance(features, frozenset):
         return f"engine {name!r} must declare its capabilities as a frozenset"
-    unknown = [str(feature) for feature in engine.capabilities.features if feature not in set(Capability)]
+    unknown = [str(feature) for feature in features if feature not in set(Capability)]
     if unknown:
         return f"engine {name!r} declares unknown capabilities: {', '.join(sorted(unknown))}"
     losses = (engine.capabilities.durable, engine.capabilities.buffered)

@@ -13,18 +13,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import compress
 from operator import itemgetter
 from typing import Any, Final, Protocol, cast
 
 from dvidkit import checksum
 from dvidkit.access import Access
+from dvidkit.bounds import bounded, winner_or_conflict
 from dvidkit.checksum import SEAL, crc32
-from dvidkit.context import Context, InstanceContext, MetadataContext, VersionedContext
+from dvidkit.context import Context, MetadataContext, VersionedContext
 from dvidkit.contract import well_formed
 from dvidkit.engine import Capabilities, Limits
-from dvidkit.errors import BadType, LimitError, VersionConflict, shown
-from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, VersionID, after_instance, as_bytes, max_version_key
+from dvidkit.errors import BadType, LimitError, shown
+from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, VersionID, as_bytes, max_version_key
 from dvidkit.monitor import Counters
 from dvidkit.ranges import VisibleRange
 from dvidkit.resolve import Conflict, conflict_error, version_of, winner
@@ -157,7 +157,7 @@ class Reader:
         with self._instant() as access:
             if isinstance(ctx, VersionedContext):
                 self._refuse_long(ctx.prefix + max(tkeys, key=len, default=b""))
-                entries = [self._winner_or_conflict(access, ctx, tkey, found) for tkey in tkeys]
+                entries = [winner_or_conflict(access, ctx, tkey, found) for tkey in tkeys]
             else:
                 keys = [self._plain_key(ctx, tkey) for tkey in tkeys]
                 stored = access.get_many(keys)
@@ -167,14 +167,6 @@ class Reader:
         result = [None if entry is None else next(values) for entry in entries]
         _report(found, conflicts, result)
         return result
-
-    @staticmethod
-    def _winner_or_conflict(access: Access, ctx: VersionedContext, tkey: bytes, found: list[Conflict]) -> Any:
-        try:
-            return winner(access, ctx, ctx.prefix + tkey)
-        except VersionConflict as error:
-            found.extend(error.conflicts)
-            return None
 
     def _get_plain(self, ctx: Context, tkey: bytes) -> bytes | None:
         key = self._plain_key(ctx, tkey)
@@ -327,59 +319,9 @@ class Reader:
             if well_formed(ctx, first) and well_formed(ctx, last):
                 yield from seen
             else:
-                yield from self._bounded(access, ctx, seen, first, last, keys_only=keys_only)
+                yield from bounded(access, ctx, seen, first, last, keys_only=keys_only)
         finally:
             conflicts.extend(conflict for conflict in seen.conflicts if first <= conflict.tkey <= last)
-
-    def _bounded(
-        self,
-        access: Access,
-        ctx: InstanceContext,
-        seen: VisibleRange,
-        first: bytes,
-        last: bytes,
-        *,
-        keys_only: bool,
-    ) -> Iterator[list[Any]]:
-        """A range whose ends may be any bytes: rows of TKeys that extend, or are extended by, an end lie across it."""
-        for rows in seen:
-            tkeys = list(map(_data_tkey, rows if keys_only else map(_key_of, rows)))
-            if tkeys and not (first <= tkeys[0] and tkeys[-1] <= last and not _proper_prefix(tkeys[-1], last)):
-                inside = [first <= tkey <= last and not _proper_prefix(tkey, last) for tkey in tkeys]
-                rows = list(compress(rows, inside))
-            if rows:
-                yield rows
-        prefix_of_last = self._stored_prefix(access, ctx, last)
-        if prefix_of_last is None or prefix_of_last < first:
-            return
-        seen.conflicts[:] = [conflict for conflict in seen.conflicts if conflict.tkey != prefix_of_last]
-        row = self._row_of(access, ctx, prefix_of_last, seen.conflicts, keys_only=keys_only)
-        if row is not None:
-            yield [row]
-
-    @staticmethod
-    def _stored_prefix(access: Access, ctx: InstanceContext, last: bytes) -> bytes | None:
-        """The one stored TKey that is a proper prefix of ``last``, if there is one: its entries surround it."""
-        place = ctx.prefix + last
-        for key in (
-            access.first_from(place, after_instance(ctx.prefix), keys_only=True),
-            access.last_before(place, ctx.prefix, keys_only=True),
-        ):
-            tkey = b"" if key is None else key[len(ctx.prefix) : -SUFFIX_SIZE]
-            if key is not None and _proper_prefix(tkey, last):
-                return bytes(tkey)
-        return None
-
-    def _row_of(
-        self, access: Access, ctx: InstanceContext, tkey: bytes, conflicts: list[Conflict], *, keys_only: bool
-    ) -> Any:
-        base = ctx.prefix + tkey
-        if isinstance(ctx, VersionedContext):
-            entry = self._winner_or_conflict(access, ctx, tkey, conflicts)
-        else:
-            stored = access.get(base + ctx.suffix)
-            entry = None if stored is None else (base + ctx.suffix, stored)
-        return entry[0] if entry is not None and keys_only else entry
 
     def _pairs(self, ctx: Context, rows: list[KeyValue]) -> list[KeyValue]:
         """(TKey, value) of stored rows, checked."""
@@ -443,7 +385,3 @@ def _not_bytes(tkey: object) -> BadType:
 
 def _not_context(ctx: object) -> BadType:
     return BadType(f"not a context: {shown(ctx)}")
-
-
-def _proper_prefix(tkey: bytes, longer: bytes) -> bool:
-    return longer.startswith(tkey) and tkey != longer

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final, cast
+from typing import Final
 
 from dvidkit.checksum import SEAL, crc32, seal
 from dvidkit.context import Context, MetadataContext, VersionedContext
@@ -137,4 +137,4 @@ def puts(pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         good = set(map(len, found)) == {2} and type(None) not in set(map(type, map(_second, found)))
     if not good:
         raise BadType(f"put_range takes pairs of a TKey and a value, both bytes, not {shown(pairs)}")
-    return cast(list[tuple[bytes, bytes]], found)
+    return found

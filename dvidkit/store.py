@@ -22,17 +22,12 @@ from dvidkit.batch import Batch
 from dvidkit.checksum import seal, unseal
 from dvidkit.commit import Committer, Write
 from dvidkit.context import Context, DataContext, VersionedContext
-from dvidkit.engine import Backer, Capability, Compactor, Durability, Engine, OpenReport, Sizer, Snapshot, StoreConfig
+from dvidkit.engine import Backer, Capability, Compactor, Durability, Engine, OpenReport, Sizer, StoreConfig
 from dvidkit.errors import BadConfig, BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
 from dvidkit.keys import (
-    BLOB,
-    DATA,
-    DATA_MARK,
-    METADATA,
-    MIN_DATA_KEY,
-    TOMBSTONE_MARK,
     as_bytes,
     blob_key,
+    checked_key,
     instance_range,
 )
 from dvidkit.ledger import Flags, Ledger
@@ -40,6 +35,7 @@ from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
 from dvidkit.reading import KeyValue, Reader
 from dvidkit.segment import Changes, Pairs, Segment, puts, segment
+from dvidkit.snapshot import Instant, StoreSnapshot
 from dvidkit.storerecord import StoreRecord, read_or_make
 
 _CHUNK: Final = 10_000
@@ -268,14 +264,14 @@ class Store(Reader):
         """Set or (value ``None``) remove exactly these full keys, in order, atomically."""
         stored: list[tuple[bytes, bytes | None]] = []
         for key, value in changes:
-            key = _checked_key(key)
+            key = checked_key(key)
             value = None if value is None else as_bytes(value, "value")
             stored.append((key, seal(key, value) if self._sealed and value is not None else value))
         self._write([Segment(stored)], durable=durable)
 
     def raw_get(self, key: bytes) -> bytes | None:
         """The value of exactly this full key."""
-        key = _checked_key(key)
+        key = checked_key(key)
         if len(key) > self._limits.max_key:
             raise self._too_long(key)
         stored = self._access.get(key)
@@ -338,7 +334,7 @@ class Store(Reader):
 
     def snapshot(self) -> StoreSnapshot:
         """A read-only view of this instant."""
-        return StoreSnapshot(self, self._life.settled().snapshot())
+        return StoreSnapshot(self, self._life, self._life.settled().snapshot())
 
     def instant(self) -> AbstractContextManager[Access]:
         """Stored bytes of one instant, dvidkit's own records among them; for the kernel's modules."""
@@ -353,7 +349,7 @@ class Store(Reader):
         self._write([Segment(changes)], durable=None)
 
     def _instant(self) -> AbstractContextManager[Access]:
-        return _Instant(self._life.settled().snapshot(), self._capabilities.features)
+        return Instant(self._life.settled().snapshot(), self._capabilities.features)
 
     def close(self) -> None:
         """Wait for writers, close the engine's store. Idempotent; afterwards every call raises ``StoreClosed``."""
@@ -386,62 +382,6 @@ class _Done:
         if write.error is None:
             self._store.count_written(write.segments)
         self._done(write.error)
-
-
-class _Instant(AbstractContextManager[Access]):
-    """A snapshot for the length of one call."""
-
-    __slots__ = ("_access", "_snapshot")
-
-    def __init__(self, snapshot: Snapshot, features: frozenset[Capability]) -> None:
-        self._snapshot = snapshot
-        self._access = Access(snapshot, features)
-
-    def __enter__(self) -> Access:
-        return self._access
-
-    def __exit__(self, *error: object) -> None:
-        self._snapshot.close()
-
-
-class StoreSnapshot(Reader):
-    """All reads of a store, of one instant. Use as a context manager or call ``close``; dropping it closes it too."""
-
-    def __init__(self, store: Store, snapshot: Snapshot) -> None:
-        self._snapshot: Snapshot | None = snapshot
-        self._use(Access(snapshot, store.engine.capabilities.features))
-        self._sealed = store.record.integrity
-        self._capabilities = store.engine.capabilities
-        self._limits = store.engine.limits
-        self._total = store.monitor.counters
-        store._life.watch(self)
-
-    def forked(self, refusing: Access) -> Snapshot | None:
-        """In a forked child: refuse every read; the engine's snapshot, which must not even be freed, is handed over."""
-        snapshot, self._snapshot = self._snapshot, None
-        self._use(refusing)
-        return snapshot
-
-    def close(self) -> None:
-        """Release the view. Idempotent."""
-        if self._snapshot is not None:
-            self._snapshot.close()
-
-    def __enter__(self) -> StoreSnapshot:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-def _checked_key(key: bytes) -> bytes:
-    key = as_bytes(key, "key")
-    space = key[0] if key else None
-    if space == METADATA or (space == BLOB and len(key) == 17):
-        return key
-    if space == DATA and len(key) >= MIN_DATA_KEY and key[-1] in (DATA_MARK, TOMBSTONE_MARK):
-        return key
-    raise BadKey(f"not a key of the metadata, data or blob space: {shown(key)}", key=key)
 
 
 __all__ = ["Store", "StoreMismatch", "StoreSnapshot"]

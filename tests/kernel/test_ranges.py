@@ -218,7 +218,7 @@ def long_history(shape: str) -> History:
         parents = {count - version: tuple(count - each for each in above) for version, above in parents.items()}
     history, ids = History(parents), list(parents)
     for place in range(30):
-        for _ in range(200 if place % 10 in (3, 4, 5, 6) else 2):
+        for _ in range(90 if place % 10 in (3, 4, 5, 6) else 2):
             value = None if random_.random() < 0.2 else b"%d" % random_.randrange(1000) * random_.choice((1, 1, 300))
             history.writes.append((random_.choice(ids), b"k%03d" % place, value))
     return history
