@@ -56,7 +56,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_imports_a_plugin(name: str) -> None:
-    """dvidkit never imports an engine, a datatype or the conformance kit."""
+    """Dvidkit never imports an engine, a datatype or the conformance kit."""
     plugins = {each.split(".")[0] for each in imported(tree_of(name)) if each.startswith("dvidkit_")}
     allowed = {"dvidkit_conformance"} if name.startswith("dvidkit.cli") else set()
     assert plugins <= allowed
@@ -356,11 +356,13 @@ def test_the_wheel_holds_the_packages_and_no_tests(wheel: list[str]) -> None:
     extra = {name for name in wheel if name.endswith(".py")} - wanted
     assert extra == set()
     tests = [name for name in wheel if re.search(r"(^|/)(tests?|conftest\.py|test_\w+\.py|__pycache__)(/|$)", name)]
-    assert set(tests) <= {"dvidkit_conformance/test_conformance.py"}, "the kit's own entry is all that looks like a test"
+    assert set(tests) <= {"dvidkit_conformance/test_conformance.py"}, (
+        "the kit's own entry is all that looks like a test"
+    )
 
 
 def test_the_kits_plugin_does_not_import_the_kernel(tmp_path: Path) -> None:
-    """pytest loads the kit's plugin in every project where it is installed: that must not load the kernel."""
+    """Pytest loads the kit's plugin in every project where it is installed: that must not load the kernel."""
     path = [str(ROOT), str(ROOT / "engines"), str(ROOT / "conformance")] if PACKAGE.parent == ROOT else []
     code = (
         f"import sys; sys.path[:0] = {path!r}\n"

@@ -162,7 +162,7 @@ def within(seconds: float = PATIENCE) -> Iterator[list[threading.Thread]]:
         assert not thread.is_alive(), "a thread was never woken"
 
 
-# --- turns, groups and what goes wrong ---------------------------------------------------------------------------------
+# --- turns, groups and what goes wrong ---
 
 
 def test_closing_wakes_the_writers_that_wait(gate: Gate, gated: Store) -> None:

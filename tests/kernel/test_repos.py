@@ -8,16 +8,27 @@ from collections.abc import Callable
 
 import pytest
 from dvidkit_conformance.wrapping import wrapped
+from dvidkit_lmdb import plugin as lmdb_plugin
+from dvidkit_lmdb.engine import LmdbEngine
 from dvidkit_memory.engine import MemoryEngine
 
 from dvidkit import upkeep
 from dvidkit.errors import (
+    AmbiguousUUID,
+    BadConfig,
     ConflictError,
+    DvidkitError,
+    InstanceExists,
     InvalidInputError,
+    PluginLoadError,
+    UnknownDatatype,
+    UnknownInstance,
     UnknownUUID,
+    UUIDExists,
     VersionLocked,
 )
 from dvidkit.kernel import Kernel
+from dvidkit.plugins import Plugins
 from dvidkit.repo import Repo
 
 MakeKernel = Callable[..., Kernel]
@@ -162,3 +173,125 @@ def test_metadata_that_could_not_be_read_again_is_never_written(
     assert repo.root.record == root
     kernel.repos.reload()
     assert len(kernel.repos) == 1
+
+
+def test_references(kernel: Kernel) -> None:
+    """DAG-5: UUIDs, prefixes in any case, branches, ``~n`` and ``^n``."""
+    repo = kernel.repos.create("repo", root="a" * 32)
+    root = repo.root
+    root.commit()
+    one = root.new_version(uuid="AB" + "0" * 30)
+    side = root.make_branch("side", uuid="ac" + "0" * 30)
+    one.commit()
+    side.commit()
+    merged = repo.merge([one, side], uuid="b" * 32)
+    wanted = {
+        "a" * 32: root, "A" * 32: root, "aa": root, "AB": one, "ac": side, "b": merged, ":": merged, ":master": merged,
+        ":side": side, "ab:side": side, "b~0": merged, "b~": one, "b~1": one, "b~2": root, "b^": one, "b^1": one,
+        "b^2": side, "b^0": merged, "b^2~1": root, "b^2^1": root, ":master~2": root, ":master^2": root, ":^": one,
+    }  # fmt: skip
+    for reference, version in wanted.items():
+        assert kernel.repos.resolve(reference) == version, reference
+        assert kernel.repos[reference] is repo
+    for unknown in ("", "c", "x", ":none", "b~3", "b^3", "a~1x", "a:b:c", "a~a", "~", "b^2^2", None, 5, "a:side~9"):
+        with pytest.raises((UnknownUUID, AmbiguousUUID)):
+            kernel.repos.resolve(unknown)  # type: ignore[arg-type]
+    with pytest.raises(AmbiguousUUID) as caught:
+        kernel.repos.resolve("a")
+    assert caught.value.matches == ("a" * 32, one.uuid, side.uuid)
+    assert kernel.repos.find(one.uuid) == one
+    kernel.repos.create("second")
+    with pytest.raises(UnknownUUID, match="names no repo"):
+        kernel.repos.resolve(":master")
+
+
+def test_refused_creations_change_nothing(kernel: Kernel) -> None:
+    """A UUID or name that is taken or cannot be, a committed version, an unknown datatype: nothing is written."""
+    repo = kernel.repos.create("repo", root="a" * 32)
+    repo.create_instance("tally", "counts")
+    other = kernel.repos.create("other")
+    before = dump(kernel)
+    refusals: list[tuple[Callable[[], object], type[DvidkitError]]] = [
+        (lambda: kernel.repos.create(root="A" * 32), UUIDExists),
+        (lambda: kernel.repos.create(root="a" * 31), InvalidInputError),
+        (lambda: kernel.repos.create(root=5), InvalidInputError),  # type: ignore[arg-type]
+        (lambda: repo.create_instance("tally", "counts"), InstanceExists),
+        (lambda: repo.create_instance("nothing", "new"), UnknownDatatype),
+        (lambda: repo.create_instance("tally", "new", other.root), InvalidInputError),
+        (lambda: repo.create_instance("tally", "new", nonsense=1), BadConfig),
+        *[(lambda name=name: repo.create_instance("tally", name), InvalidInputError)  # type: ignore[misc]
+          for name in ("", " a", "a/b", "log", ".", "..", "a\n", "x" * 256, None)],
+    ]  # fmt: skip
+    for refused, error in refusals:
+        with pytest.raises(error):
+            refused()
+        assert dump(kernel) == before
+    repo.root.commit()
+    before = dump(kernel)
+    with pytest.raises(VersionLocked):
+        repo.create_instance("tally", "new")
+    assert dump(kernel) == before
+    with pytest.raises(UnknownInstance):
+        repo.instance("new")
+
+
+def test_of_kernels_that_race_the_second_is_told(two: tuple[Kernel, Kernel]) -> None:
+    """A change made from metadata that another process has changed is ``ConflictError``; after a reload it succeeds."""
+    mine, theirs = two
+    repo = mine.repos.create("repo")
+    before = dump(mine)
+    with pytest.raises(ConflictError):
+        theirs.repos.create("late")
+    assert dump(mine) == before
+    assert theirs.repos.metadata.stale()
+    theirs.repos.reload()
+    assert not theirs.repos.metadata.stale()
+    late = theirs.repos.create("late")
+    assert late.id == repo.id + 1
+    assert late.root.id == repo.root.id + 1
+
+
+def test_instances_made_by_many_threads_have_ids_of_their_own(kernel: Kernel) -> None:
+    """Sixteen threads make instances, the same names among them: each name once, each id once, as many as succeeded."""
+    repo = kernel.repos.create("repo")
+    made: list[int] = []
+
+    def make(thread: int) -> None:
+        for number in range(5):
+            try:
+                made.append(repo.create_instance("tally", f"name {(thread + number) % 20}").id)
+            except InstanceExists:
+                continue
+
+    threads = [threading.Thread(target=make, args=(thread,), daemon=True) for thread in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(made) == len(set(made)) == len(repo.instances) == 20
+
+
+def test_a_repo_is_the_same_after_opening_it_again(make_kernel: MakeKernel) -> None:
+    """DAG-4: versions, branches, notes, instances, settings and counters survive; a missing datatype only when used."""
+    first = make_kernel(LmdbEngine())
+    repo = first.repos.create("repo", "text", root="a" * 32, passcode="word")
+    repo.create_instance("tally", "counts", Tags="a=1")
+    repo.root["counts"].add("x", 3)
+    repo.root.commit("note", ["line"])
+    side = repo.root.make_branch("side")
+    nodes, mutation = dict(repo.nodes), repo.next_mutation_id()
+    first.close()
+    again = make_kernel(LmdbEngine()).repos["a"]
+    assert (again.record, again.nodes) == (repo.record, nodes)
+    assert again.head("side").uuid == side.uuid
+    assert again.root["counts"].count("x") == 3
+    assert again.instance("counts").settings == repo.instance("counts").settings
+    assert again.next_mutation_id() > mutation
+    again.repos.kernel.close()
+    with (
+        Kernel(
+            again.repos.kernel.stores["default"].config, plugins=Plugins({"e": lmdb_plugin}, installed=False)
+        ) as bare,
+        pytest.raises(PluginLoadError, match="tally"),
+    ):
+        _ = bare.repos["a"].root["counts"]

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dvidkit.errors import BadConfig
 from dvidkit.settings import Settings
@@ -69,3 +71,62 @@ def test_a_setting_given_twice_is_refused() -> None:
     with pytest.raises(BadConfig) as caught:
         parse(block_size="1,1,1", BlockSize="2,2,2")
     assert caught.value.setting == "BlockSize"
+
+
+def test_dvids_forms() -> None:
+    """DVID's clients send strings under names in any case; Python callers send values; both mean the same."""
+    told = parse(
+        BlockSize="32,64, 128", VOXELSIZE="8,8.5,1e1", Units="nm, um", versioned="False", Compression="GZIP:5",
+        checksum="CRC32", Tags="a=1, b=x=y,", depth="7", scale="2", title="Title",
+    )  # fmt: skip
+    given_ = parse(
+        block_size=(32, 64, 128), voxel_size=[8, 8.5, 10], units=("nm", "um"), versioned=False, compression="gzip",
+        gzip_level=5, checksum="crc32", tags={"a": "1", "b": "x=y"}, depth=7, scale=2, title="Title",
+    )  # fmt: skip
+    assert told == given_
+    assert parse(Versioned="1").versioned
+    assert Sample.sift({"Depth": 1, "other": 2}) == ({"Depth": 1}, ["other"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("versioned", "yes"), ("versioned", 2), ("depth", True), ("depth", "1_000"), ("depth", "٣"), ("depth", "3.5"),
+        ("depth", ""), ("depth", 0), ("depth", 100), ("depth", None), ("BlockSize", "1,2"), ("BlockSize", "1,2,x"),
+        ("BlockSize", 64), ("Compression", "zip"), ("Compression", "gzip:x"), ("Compression", "gzip:99"),
+        ("tags", "a"), ("tags", 5), ("title", 5), ("scale", -1), ("checksum", 5),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_refused(name: str, value: Any) -> None:
+    """A value of another kind, script or range is ``BadConfig``."""
+    with pytest.raises(BadConfig):
+        parse(**{name: value})
+
+
+def test_an_unknown_name_gets_a_hint() -> None:
+    """An unknown setting names the nearest known one, or all of them; a datatype's own rule is asked last."""
+    with pytest.raises(BadConfig, match="did you mean 'block_size'") as caught:
+        parse(Blocksise="1,1,1")
+    assert caught.value.setting == "Blocksise"
+    with pytest.raises(BadConfig, match="known: block_size"):
+        parse(zzzzzz=1)
+    with pytest.raises(BadConfig, match="not that deep"):
+        parse(depth=51, title="shallow")
+
+
+@given(
+    st.builds(
+        Sample,
+        depth=st.integers(1, 99),
+        scale=st.floats(0, allow_nan=False, allow_infinity=False),
+        title=st.text(st.characters(exclude_categories=["Cs"])),
+        tags=st.dictionaries(st.text("ab=,"), st.text("ab=,"), max_size=3),
+        compression=st.sampled_from(["none", "gzip"]),
+        gzip_level=st.integers(-1, 9),
+        versioned=st.booleans(),
+    )
+)
+def test_settings_survive_their_record(sample: Sample) -> None:
+    """What is written in an instance's record is read as the same settings."""
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(sample.to_builtins()))
+    assert Sample.parse(again) == sample

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +14,8 @@ from dvidkit_lmdb.engine import LmdbEngine
 from dvidkit_memory.engine import MemoryEngine
 
 from dvidkit.context import Context, DataContext, MetadataContext, VersionedContext
-from dvidkit.engine import Limits
-from dvidkit.errors import BadConfig, BadKey, BadType, KeyContractError, LimitError
+from dvidkit.engine import Engine, Limits
+from dvidkit.errors import BadConfig, BadKey, BadType, KeyContractError, LimitError, StoreClosed, UnsupportedError
 from dvidkit.keys import data_key
 from dvidkit.store import Store
 from dvidkit.versions import VersionDAG
@@ -193,3 +196,101 @@ def test_a_raw_key_no_engine_could_hold_is_refused(make_store: MakeStore) -> Non
         assert (caught.value.what, caught.value.limit, caught.value.got) == ("max_key", 511, 512)
     store.raw_put(b"\x00" + b"x" * 510, b"fits")
     assert store.raw_get(b"\x00" + b"x" * 510) == b"fits"
+
+
+# --- instants, forks, the end ---
+
+
+def test_a_snapshot_shows_one_instant(make_store: MakeStore, any_engine: Engine) -> None:
+    """ITER-1: whatever is written meanwhile, a snapshot and a range that has begun show what was there."""
+    store = make_store(any_engine)
+    store.put_range(at(1), [(b"%04d" % number, b"old") for number in range(3000)])
+    rows = store.iter_range(at(1), b"", b"\xff")
+    first = next(rows)
+    with store.snapshot() as snapshot:
+        store.put(at(1), b"0001", b"new")
+        store.delete_range(at(1), b"1000", b"2999")
+        assert snapshot.get(at(1), b"0001") == b"old"
+        assert len(snapshot.keys_in_range(at(1), b"", b"\xff")) == 3000
+    assert [first, *rows] == [(b"%04d" % number, b"old") for number in range(3000)]
+    assert store.get(at(1), b"0001") == b"new"
+    assert len(store.keys_in_range(at(1), b"", b"\xff")) == 1000
+
+
+def test_what_engines_do_not_declare_is_refused(make_store: MakeStore) -> None:
+    """REG-3: sizes, compaction and backups of an engine without them are ``UnsupportedError``."""
+    store = make_store(wrapped(MemoryEngine(), features=()))
+    for operation in (lambda: store.approximate_sizes([]), store.compact, lambda: store.backup("x")):
+        with pytest.raises(UnsupportedError):
+            operation()
+    able = make_store()
+    able.put(META, b"a", b"12345")
+    assert able.approximate_sizes([(b"\x00", b"\x01"), (b"\x01", b"\x01")])[0] >= 7
+    assert able.suspect is None
+    assert "memory" in repr(able)
+
+
+_FORK = """
+import os, sys, threading
+from dvidkit.context import MetadataContext
+from dvidkit.engine import StoreConfig
+from dvidkit.errors import StoreForked
+from dvidkit.store import Store
+from dvidkit_{engine}.engine import {Engine}
+
+ctx = MetadataContext()
+store = Store({Engine}(), StoreConfig("{engine}", sys.argv[1]))
+store.put(ctx, b"a", b"1")
+snapshot = store.snapshot()
+held, go = threading.Event(), threading.Event()
+
+def hold():
+    with store._committer.exclusively():
+        held.set()
+        go.wait()
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    refused = 0
+    for operation in (
+        lambda: store.put(ctx, b"b", b""), lambda: store.get(ctx, b"a"), lambda: store.get_range(ctx, b"", b"z"),
+        lambda: store.delete(ctx, b"a"), lambda: snapshot.get(ctx, b"a"), store.snapshot,
+        lambda: store.raw_get(b"\\x00a"),
+    ):
+        try:
+            operation()
+        except StoreForked:
+            refused += 1
+    store.close()
+    snapshot.close()
+    os._exit(refused)
+go.set()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert store.get(ctx, b"a") == b"1"
+store.put(ctx, b"b", b"2")
+snapshot.close()
+store.close()
+"""
+
+
+@pytest.mark.parametrize(("engine", "kind"), [("memory", "MemoryEngine"), ("lmdb", "LmdbEngine")])
+def test_a_store_is_dead_in_a_forked_child(tmp_path: Path, engine: str, kind: str) -> None:
+    """CONC-7: in a child every call is ``StoreForked`` at once, also while a thread held the way in at the fork."""
+    code = _FORK.format(engine=engine, Engine=kind)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "store")], check=True, timeout=60)
+
+
+def test_stores_in_one_process_are_apart(make_store: MakeStore) -> None:
+    """Two stores have nothing in common; closing one leaves the other."""
+    one, two = make_store(LmdbEngine(), name="one"), make_store(LmdbEngine(), name="two")
+    one.put(META, b"a", b"1")
+    assert two.get(META, b"a") is None
+    one.close()
+    one.close()
+    assert one.closed
+    two.put(META, b"a", b"2")
+    with pytest.raises(StoreClosed):
+        one.get(META, b"a")
+    assert two.get(META, b"a") == b"2"
