@@ -216,7 +216,7 @@ def test_functions_are_short() -> None:
     assert lengths[len(lengths) // 2] < 10
 
 
-# --- errors ------------------------------------------------------------------------------------------------------------
+# --- errors ---
 
 ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.DvidkitError)]
 
