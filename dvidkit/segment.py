@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from dvidkit.checksum import SEAL, crc32, seal
 from dvidkit.context import Context, MetadataContext, VersionedContext
@@ -131,7 +131,7 @@ def puts(pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     Raises:
         BadType: not pairs, or a value that is ``None``.
     """
-    found = list(pairs) if isinstance(pairs, Iterable) else [()]
+    found: list[Any] = list(pairs) if isinstance(pairs, Iterable) else [()]
     good = all(issubclass(kind, (tuple, list)) for kind in set(map(type, found)))
     if good and found:
         good = set(map(len, found)) == {2} and type(None) not in set(map(type, map(_second, found)))

@@ -17,7 +17,7 @@ def test_a_batch_applies_in_order_at_commit(store: Store, ctx: VersionedContext)
     """BATCH-2, BATCH-4, BATCH-7, BATCH-8: last wins, nothing before commit, once; an empty one changes nothing."""
     batch = store.new_batch(ctx)
     value = bytearray(b"1")
-    batch.put(b"a", value)
+    batch.put(b"a", value)  # type: ignore[arg-type]
     value[:] = b"2"
     batch.delete(b"b")
     batch.put(b"b", b"3")
