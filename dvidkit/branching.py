@@ -16,7 +16,7 @@ from dvidkit.instance import DataInstance
 from dvidkit.keys import VersionID, max_tkey, min_tkey
 from dvidkit.metadata import now
 from dvidkit.records import NodeRecord
-from dvidkit.repo import MASTER, Repo, Version, stamped
+from dvidkit.repo import MASTER, Repo, Version, check_branch_name, stamped
 from dvidkit.resolve import Conflict
 from dvidkit.segment import Segment
 from dvidkit.versions import VersionDAG
@@ -129,7 +129,8 @@ def make_master(version: Version, old_master: str) -> None:
         begins = branch and version.parents and version.parents[0].record.branch != branch
         if not begins or not masters:
             raise InvalidInputError(f"version {version.uuid} does not begin a branch beside master")
-        if not old_master or old_master in {*(each.branch for each in repo.versions), MASTER}:
+        check_branch_name(old_master)
+        if old_master in {*(each.branch for each in repo.versions), MASTER}:
             raise BranchExists(f"the old master cannot be called {old_master!r}", branch=old_master)
         renamed = {each.version: "" for each in _line(repo, version.id, branch)}
         renamed |= {each.version: old_master for each in _line(repo, masters[0].id, "")}

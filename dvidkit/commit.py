@@ -7,10 +7,12 @@ the outcome is as if they had come one after the other; if the common batch is r
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final, Protocol
@@ -25,6 +27,7 @@ from dvidkit.ledger import Records
 from dvidkit.mutationlog import last_stamp
 from dvidkit.segment import Changes, Segment
 
+_LOG: Final = logging.getLogger("dvidkit.kernel.commit")
 _TOMBSTONE: Final = b"\x4f"
 _MAX_GROUP: Final = 64
 
@@ -40,7 +43,7 @@ class Gate(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Write:
     """One atomic change, as a caller hands it in."""
 
@@ -58,12 +61,14 @@ class Write:
 
 @dataclass(slots=True)
 class _Plan:
-    """Writes made into one batch."""
+    """Writes made into one batch; ``prepared`` once all of them are, and only the store can still refuse it."""
 
     changes: Changes = field(default_factory=list)
     pending: dict[bytes, bytes | None] = field(default_factory=dict)
     expect: dict[bytes, bytes | None] = field(default_factory=dict)
+    tkeys: dict[bytes, set[bytes]] = field(default_factory=dict)
     several: bool = False
+    prepared: bool = False
 
 
 class Target:
@@ -108,9 +113,15 @@ class Committer:
         if write.error is not None:
             raise write.error
 
-    def exclusively(self) -> threading.Lock:
-        """The lock that keeps every writer out; used to reopen and to close."""
-        return self._turn
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep every writer out for the block; those that came meanwhile are woken after it. Used to close."""
+        self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._release()
+            self._hand_over()
 
     def _queue_up(self, write: Write) -> bool:
         """Wait until somebody has written this (false) or it is this thread's turn (true)."""
@@ -118,8 +129,18 @@ class Committer:
         self._queue.append(write)
         if self._turn.acquire(blocking=False):
             return True
-        gate.acquire()
-        return not write.done and self._turn.acquire()
+        try:
+            gate.acquire()
+            return not write.done and self._turn.acquire()
+        except BaseException:
+            self._withdraw(write)
+            raise
+
+    def _withdraw(self, write: Write) -> None:
+        """Leave the queue, and give the turn on that may have been given to this write."""
+        with suppress(ValueError):
+            self._queue.remove(write)
+        self._hand_over()
 
     # --- writes that nobody waits for --------------------------------------------------------------------------------
 
@@ -130,6 +151,10 @@ class Committer:
         then goes into one batch.
         """
         self._queue.append(write)
+        if self._stopping:
+            self._turn.acquire()
+            self._lead(None)
+            return
         if self._writer is None:
             with self._starting:
                 if self._writer is None:
@@ -174,8 +199,7 @@ class Committer:
                     write.done = True
             self._release()
             for write in group:
-                if write.gate is not None:
-                    write.gate.release()
+                _tell(write)
             self._hand_over()
 
     def _release(self) -> None:
@@ -199,19 +223,22 @@ class Committer:
         if not group:
             return
         if len(group) > 1 and self._fits(group):
-            error = self._attempt(group)
-            if error is None or isinstance(error, StoreError):
+            plan = _Plan(several=True)
+            error = self._attempt(group, plan)
+            if error is None or (isinstance(error, StoreError) and plan.prepared):
                 for write in group:
-                    write.error, write.done = error, True
+                    write.error, write.done = _own(error), True
                 return
         for write in group:
-            write.error, write.done = self._attempt([write]), True
+            write.error, write.done = self._attempt([write], _Plan(several=len(write.segments) > 1)), True
 
-    def _attempt(self, group: list[Write]) -> Exception | None:
+    def _attempt(self, group: list[Write], plan: _Plan) -> Exception | None:
         try:
-            self._write(group)
-        except Exception as error:
+            self._write(group, plan)
+        except BaseException as error:
             self._records.forget()
+            if not isinstance(error, Exception):
+                raise
             return error
         return None
 
@@ -220,14 +247,14 @@ class Committer:
             return False
         return 4 * sum(write.size() for write in group) < self._target.limits.max_batch_ops
 
-    def _write(self, group: list[Write]) -> None:
-        plan = _Plan(several=len(group) > 1 or len(group[0].segments) > 1)
+    def _write(self, group: list[Write], plan: _Plan) -> None:
         self._records.begin([segment for write in group for segment in write.segments])
         for write in group:
             self._add(plan, write)
         records = self._records.changes()
         changes = plan.changes + records if records else plan.changes
         check_limits(changes, self._target.limits)
+        plan.prepared = True
         self._target.apply(changes, durable=any(write.durable for write in group), expect=plan.expect or None)
         self._records.written()
 
@@ -235,9 +262,8 @@ class Committer:
 
     def _add(self, plan: _Plan, write: Write) -> None:
         for key, value in (write.expect or {}).items():
-            if key not in plan.pending:
-                plan.expect[key] = value
-            elif plan.pending[key] != value:
+            known = plan.pending[key] if key in plan.pending else plan.expect.setdefault(key, value)
+            if known != value:
                 raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
         for segment in write.segments:
             self._add_segment(plan, segment)
@@ -247,7 +273,8 @@ class Committer:
             plan.changes = plan.changes + segment.stamp(self._next_stamp())
             return
         if segment.prefix is not None:
-            tkeys = (key[PREFIX_SIZE:-SUFFIX_SIZE] for key, value in segment.changes)
+            tkeys = plan.tkeys.setdefault(segment.prefix, set())
+            tkeys.update(key[PREFIX_SIZE:-SUFFIX_SIZE] for key, _ in segment.changes)
             check_stored(self._target.access, segment.prefix, tkeys)
         changes = self._with_tombstones(segment) if segment.versioned else segment.changes
         crcs = segment.crcs if changes is segment.changes else None
@@ -277,6 +304,24 @@ class Committer:
             else:
                 changes += ((tombstone, None), (key, value))
         return changes
+
+
+def _tell(write: Write) -> None:
+    """Tell who waits for a write that it is done. A caller's fault must not keep the others waiting."""
+    if write.gate is not None:
+        try:
+            write.gate.release()
+        except Exception:
+            _LOG.exception("a write is done, but its caller could not be told")
+
+
+def _own(error: Exception | None) -> Exception | None:
+    """The error for one of several writers, who each raise it in a thread of their own."""
+    if error is None:
+        return None
+    each = copy(error)
+    each.__cause__ = error.__cause__
+    return each
 
 
 def check_limits(changes: Changes, limits: Limits) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from dvidkit.access import Access
 from dvidkit.context import InstanceContext
 from dvidkit.errors import BadKey, KeyContractError, shown
-from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE
+from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, after_instance
 
 _first_byte: Final = itemgetter(0)
 
@@ -59,7 +59,7 @@ def check_stored(access: Access, prefix: bytes, tkeys: Iterable[bytes]) -> None:
 
 def _check_neighbours(access: Access, prefix: bytes, tkey: bytes) -> None:
     base = prefix + tkey
-    after = access.first_from(base, prefix + b"\xff" * (len(tkey) + SUFFIX_SIZE + 1), keys_only=True)
+    after = access.first_from(base, after_instance(prefix), keys_only=True)
     if after is not None and not _compatible(tkey, after[PREFIX_SIZE:-SUFFIX_SIZE]):
         return
     before = access.last_before(base, prefix, keys_only=True)

@@ -217,7 +217,7 @@ def json_body(request: Request, kind: Any) -> Any:
     """
     try:
         return msgspec.json.decode(request.body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise BadPayload(f"the body does not fit: {error}") from None
 
 

@@ -42,15 +42,15 @@ class VersionGate:
         time), or nothing.
         """
         with self._changed:
-            if version in self._closing:
-                hindered = "closing"
-            else:
-                self._closing.add(version)
-                ended = self._changed.wait_for(lambda: version not in self._busy, seconds)
-                hindered = "" if ended else "busy"
+            closing = version in self._closing
+            self._closing.add(version)
+        if closing:
+            yield "closing"
+            return
         try:
-            yield hindered
+            with self._changed:
+                ended = self._changed.wait_for(lambda: version not in self._busy, seconds)
+            yield "" if ended else "busy"
         finally:
-            if hindered != "closing":
-                with self._changed:
-                    self._closing.discard(version)
+            with self._changed:
+                self._closing.discard(version)

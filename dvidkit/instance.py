@@ -59,6 +59,12 @@ class DataInstance:
         settings = datatype.settings.parse(record.settings)
         return cls(repo, record, datatype, settings, kernel.store_for(record))
 
+    def refreshed(self, record: InstanceRecord) -> DataInstance:
+        """This instance, with the record and settings that another process has stored."""
+        self.settings = self.datatype.settings.parse(record.settings)
+        self.record = record
+        return self
+
     @property
     def name(self) -> str:
         """Unique in the repo."""

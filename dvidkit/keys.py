@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import index, itemgetter
 from typing import Final, Literal, NewType
 
 from dvidkit.errors import BadKey, BadType, OutOfBounds, shown
@@ -97,9 +97,9 @@ def max_tkey(tkey_class: int) -> bytes:
     return bytes((_class_byte(tkey_class), _TKEY_MAX))
 
 
-def _class_byte(tkey_class: int) -> int:
+def _class_byte(tkey_class: int, what: str = "TKey class") -> int:
     if type(tkey_class) is not int or not 0 <= tkey_class <= 255:
-        raise BadKey(f"a TKey class is one byte, 0 to 255, not {shown(tkey_class)}")
+        raise BadKey(f"a {what} is one byte, 0 to 255, not {shown(tkey_class)}")
     return tkey_class
 
 
@@ -130,6 +130,10 @@ class TKeyClass:
         _class_byte(self.id)
         if self.id == 0 or (self.width is None) == (self.terminator is None):
             raise BadKey(f"TKey class {self.name!r} needs an id of 1 to 255 and either a width or a terminator")
+        if self.width is not None and (type(self.width) is not int or self.width < 0):
+            raise BadKey(f"the width of TKey class {self.name!r} is a number of bytes, not {shown(self.width)}")
+        if self.terminator is not None:
+            _class_byte(self.terminator, "terminator")
 
     def key(self, payload: bytes = b"") -> bytes:
         """The TKey of this payload; the terminator is added, not given.
@@ -285,7 +289,12 @@ def tombstone_suffix(version: int) -> bytes:
 def instance_range(instance: int) -> tuple[bytes, bytes]:
     """Half-open bounds of every data key of the instance, whatever its bytes."""
     begin = instance_prefix(instance)
-    return begin, instance_prefix(instance + 1) if instance < U32_MAX else b"\x02"
+    return begin, after_instance(begin)
+
+
+def after_instance(prefix: bytes) -> bytes:
+    """What sorts right after every data key of the instance with this ``instance_prefix``."""
+    return (int.from_bytes(prefix, "big") + 1).to_bytes(PREFIX_SIZE, "big")
 
 
 def data_range() -> tuple[bytes, bytes]:
@@ -317,6 +326,22 @@ def parse(key: bytes) -> DataKey | MetadataKey | BlobKey:
     raise BadKey(f"not a key of a known key space and layout: {shown(key)}", key=key)
 
 
+def checked_key(key: bytes) -> bytes:
+    """The full key as ``bytes``, if it is one of the metadata, data or blob space.
+
+    Raises:
+        BadType: not bytes-like.
+        BadKey: no such key.
+    """
+    key = as_bytes(key, "key")
+    space = key[0] if key else None
+    if space == METADATA or (space == BLOB and len(key) == 17):
+        return key
+    if space == DATA and len(key) >= MIN_DATA_KEY and key[-1] in (DATA_MARK, TOMBSTONE_MARK):
+        return key
+    raise BadKey(f"not a key of the metadata, data or blob space: {shown(key)}", key=key)
+
+
 # --- coordinates in keys ---------------------------------------------------------------------------------------------
 
 _SIGN_BIT: Final = 1 << 31
@@ -328,13 +353,16 @@ def encode_zyx(z: int, y: int, x: int) -> bytes:
 
     Raises:
         OutOfBounds: a coordinate outside -2^31 … 2^31-1.
+        BadType: not an integer; those of numpy are.
 
     Source: DVID ``dvid.IndexZYX`` (``dvid/point.go``).
     """
     try:
-        return b"".join((c + _SIGN_BIT).to_bytes(4, "big") for c in (z, y, x))
+        return b"".join([(index(c) + _SIGN_BIT).to_bytes(4, "big") for c in (z, y, x)])
     except OverflowError:
         raise OutOfBounds(f"block coordinate outside 32 bits: z={z} y={y} x={x}") from None
+    except TypeError:
+        raise BadType(f"block coordinates are integers, not {shown((z, y, x))}", what="coordinate") from None
 
 
 def decode_zyx(data: bytes) -> tuple[int, int, int]:

@@ -22,7 +22,7 @@ import msgspec
 
 from dvidkit.access import Access
 from dvidkit.checksum import seal, unseal
-from dvidkit.errors import CorruptData
+from dvidkit.errors import BadType, CorruptData, shown
 from dvidkit.keys import u32
 from dvidkit.segment import Changes, Segment
 
@@ -79,7 +79,10 @@ class MutationRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def log_segment(record: MutationRecord, *, instance: int = 0, version: int = 0, sealed: bool) -> Segment:
     """The changes that append a record to the log, numbered when they are written."""
-    data = msgspec.msgpack.encode(record)
+    try:
+        data = msgspec.msgpack.encode(record)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadType(f"a record of {shown(record.action)} cannot be logged: {error}") from error
     where = _INDEX + u32(instance, "instance") + u32(version, "version")
 
     def stamp(number: int) -> Changes:

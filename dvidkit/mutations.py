@@ -11,7 +11,7 @@ are delivered from there afterwards, at least once, also after a crash (``dvidki
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -71,23 +71,26 @@ class Part:
 
     def put(self, tkey: bytes, value: bytes) -> None:
         """Set the value when the mutation is written."""
+        self._mutation.check_open()
         tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
         self._pairs.append((tkey, value))
         self._pending[tkey] = value
 
     def delete(self, tkey: bytes) -> None:
         """Delete the key when the mutation is written."""
+        self._mutation.check_open()
         tkey = as_bytes(tkey, "TKey")
         self._pairs.append((tkey, None))
         self._pending[tkey] = None
 
     def get(self, tkey: bytes) -> bytes | None:
         """The value as it will be: what this mutation has put or deleted, else what is stored."""
+        tkey = as_bytes(tkey, "TKey")
         if tkey in self._pending:
             return self._pending[tkey]
         return self.view.store.get(self.view.ctx, tkey)
 
-    def lock(self, tkeys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
+    def lock(self, tkeys: Iterable[bytes]) -> Mapping[bytes, bytes | None]:
         """Keep other mutations of these TKeys out until this one has ended, and read their values.
 
         For changes that depend on what is there. May be called once for each instance of a mutation, so that two
@@ -97,12 +100,14 @@ class Part:
             InvalidInputError: called a second time.
             VersionConflict: a TKey is in conflict.
         """
+        self._mutation.check_open()
         if self._locked:
             raise InvalidInputError("a mutation locks an instance once; give all TKeys in one call")
+        wanted = [as_bytes(tkey, "TKey") for tkey in tkeys]
         self._locked = True
-        self._mutation.hold(self.view, tkeys)
-        values = self.view.store.get_many(self.view.ctx, tkeys)
-        return {tkey: self._pending.get(tkey, value) for tkey, value in zip(tkeys, values, strict=True)}
+        self._mutation.hold(self.view, wanted)
+        values = self.view.store.get_many(self.view.ctx, wanted)
+        return {tkey: self._pending.get(tkey, value) for tkey, value in zip(wanted, values, strict=True)}
 
     @property
     def pairs(self) -> list[tuple[bytes, bytes | None]]:
@@ -128,7 +133,7 @@ class Mutation(Part):
         self.app = app
         self._durable = durable
         self._locks: list[threading.Lock] = []
-        self._entered = False
+        self._entered = self._open = self._used = False
         self._parts: dict[str, Part] = {view.instance.uuid: self}
         self._fields: dict[str, Any] = {}
         self._events: list[tuple[str, Any]] = []
@@ -165,13 +170,16 @@ class Mutation(Part):
         self._after.append(function)
 
     def part(self, view: Datatype) -> Part:
-        """What this mutation does to another instance of the same repo and store.
+        """What this mutation does to another instance of the same repo and store, at the same version.
 
         Raises:
-            InvalidInputError: the instance is of another repo or store.
+            InvalidInputError: the instance is of another repo or store, or at another version.
+            VersionLocked: the other instance is versioned, this one is not, and the version is committed.
         """
-        if view.instance.repo is not self.view.instance.repo or view.store is not self.view.store:
+        if view.node != self.view.node or view.store is not self.view.store:
             raise InvalidInputError(f"{view.instance} cannot be changed in one batch with {self.view.instance}")
+        if view.instance.versioned:
+            self._hold_open(view)
         return self._parts.setdefault(view.instance.uuid, Part(self, view))
 
     def hold(self, view: Datatype, tkeys: Sequence[bytes]) -> None:
@@ -180,11 +188,22 @@ class Mutation(Part):
 
     # --- the block ---------------------------------------------------------------------------------------------------
 
+    def check_open(self) -> None:
+        """Refuse what would be lost.
+
+        Raises:
+            InvalidInputError: before the ``with`` block, or after it.
+        """
+        if not self._open:
+            raise InvalidInputError("a mutation is changed within its with block")
+
     def __enter__(self) -> Mutation:
+        if self._used:
+            raise InvalidInputError("a mutation is used once; begin another")
         view = self.view
         if view.instance.versioned:
-            view.instance.repo.enter(view.node, override=view.override)
-            self._entered = True
+            self._hold_open(view)
+        self._open = self._used = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
@@ -198,8 +217,14 @@ class Mutation(Part):
                 else:
                     self._commit(segments)
         finally:
+            self._open = False
             if not submitted:
                 self._let_go()
+
+    def _hold_open(self, view: Datatype) -> None:
+        if not self._entered:
+            view.instance.repo.enter(view.node, override=view.override)
+            self._entered = True
 
     def _commit(self, segments: list[Segment]) -> None:
         if segments:

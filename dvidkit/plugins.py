@@ -166,11 +166,14 @@ class Plugins:
     # --- loading -----------------------------------------------------------------------------------------------------
 
     def _register(self, source: _Source) -> None:
+        name = f"{source.distribution or 'local'}:{source.name}"
         try:
             plugin = source.load()
-            self.manager.register(plugin, name=f"{source.distribution or 'local'}:{source.name}")
+            self.manager.register(plugin, name=name)
             self.manager.check_pending()
         except Exception as error:
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
             source.failures.append(_failure(source, f"cannot be loaded: {error!r}", error))
             return
         for hook, take in (("dvidkit_engines", self._take_engine), ("dvidkit_datatypes", self._take_datatype)):
@@ -234,7 +237,10 @@ def engine_fault(engine: Any) -> str | None:
     declared: tuple[object, object] = (engine.capabilities, engine.limits)
     if not (isinstance(declared[0], Capabilities) and isinstance(declared[1], Limits)):
         return f"engine {name!r} must declare Capabilities and Limits"
-    unknown = [str(feature) for feature in engine.capabilities.features if feature not in set(Capability)]
+    features: object = engine.capabilities.features
+    if not isinstance(features, frozenset):
+        return f"engine {name!r} must declare its capabilities as a frozenset"
+    unknown = [str(feature) for feature in features if feature not in set(Capability)]
     if unknown:
         return f"engine {name!r} declares unknown capabilities: {', '.join(sorted(unknown))}"
     losses = (engine.capabilities.durable, engine.capabilities.buffered)

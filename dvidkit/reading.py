@@ -11,19 +11,19 @@ Source: DVID ``storage/keyvalue.go`` (``KeyValueGetter``, ``OrderedKeyValueGette
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import compress
 from operator import itemgetter
 from typing import Any, Final, Protocol, cast
 
 from dvidkit import checksum
 from dvidkit.access import Access
+from dvidkit.bounds import bounded, winner_or_conflict
 from dvidkit.checksum import SEAL, crc32
-from dvidkit.context import Context, InstanceContext, MetadataContext, VersionedContext
+from dvidkit.context import Context, MetadataContext, VersionedContext
 from dvidkit.contract import well_formed
 from dvidkit.engine import Capabilities, Limits
-from dvidkit.errors import BadType, LimitError, VersionConflict, shown
+from dvidkit.errors import BadType, LimitError, shown
 from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, VersionID, as_bytes, max_version_key
 from dvidkit.monitor import Counters
 from dvidkit.ranges import VisibleRange
@@ -143,7 +143,10 @@ class Reader:
             return getattr(ctx, "version", VersionID(0)) if found else None
         with self._instant() as access:
             key = winner(access, ctx, ctx.prefix + as_bytes(tkey, "TKey"), keys_only=True)
-        return None if key is None else version_of(key)
+        if key is None:
+            self._refuse_long(ctx.prefix + tkey)
+            return None
+        return version_of(key)
 
     def get_many(
         self, ctx: Context, tkeys: Sequence[bytes], *, conflicts: list[Conflict] | None = None
@@ -153,7 +156,8 @@ class Reader:
         found: list[Conflict] = []
         with self._instant() as access:
             if isinstance(ctx, VersionedContext):
-                entries = [self._winner_or_conflict(access, ctx, tkey, found) for tkey in tkeys]
+                self._refuse_long(ctx.prefix + max(tkeys, key=len, default=b""))
+                entries = [winner_or_conflict(access, ctx, tkey, found) for tkey in tkeys]
             else:
                 keys = [self._plain_key(ctx, tkey) for tkey in tkeys]
                 stored = access.get_many(keys)
@@ -163,14 +167,6 @@ class Reader:
         result = [None if entry is None else next(values) for entry in entries]
         _report(found, conflicts, result)
         return result
-
-    @staticmethod
-    def _winner_or_conflict(access: Access, ctx: VersionedContext, tkey: bytes, found: list[Conflict]) -> Any:
-        try:
-            return winner(access, ctx, ctx.prefix + tkey)
-        except VersionConflict as error:
-            found.extend(error.conflicts)
-            return None
 
     def _get_plain(self, ctx: Context, tkey: bytes) -> bytes | None:
         key = self._plain_key(ctx, tkey)
@@ -285,22 +281,27 @@ class Reader:
         first, last = as_bytes(first, "first TKey"), as_bytes(last, "last TKey")
         if limit is not None and (type(limit) is not int or limit < 0):
             raise BadType(f"limit must be a whole number, not {shown(limit)}")
-        if first > last or limit == 0:
-            return
         with self._instant() as access:
+            if first > last or limit == 0:
+                return
             left = limit
-            for rows in self._seen(access, ctx, first, last, keys_only=keys_only, conflicts=conflicts):
+            seen = self._seen(access, ctx, first, last, keys_only=keys_only, conflicts=conflicts)
+            for rows in seen:
                 if left is not None:
                     rows = rows[:left]
                     left -= len(rows)
                 self._gets += len(rows)
+                self._total.key_bytes_read += _bytes_of(rows, bytes if keys_only else _key_of)
                 yield rows
                 if left == 0:
+                    seen.close()
+                    end = rows[-1] if keys_only else rows[-1][0]
+                    conflicts[:] = [each for each in conflicts if ctx.prefix + each.tkey < end]
                     return
 
     def _seen(
         self, access: Access, ctx: Context, first: bytes, last: bytes, *, keys_only: bool, conflicts: list[Conflict]
-    ) -> Iterator[list[Any]]:
+    ) -> Generator[list[Any], None, None]:
         if isinstance(ctx, MetadataContext):
             yield from access.pages(b"\x00" + first, b"\x00" + last + b"\x00", keys_only=keys_only)
             return
@@ -314,65 +315,17 @@ class Reader:
             keys_only=keys_only,
             seek_cost=self._capabilities.seek_cost,
         )
-        if well_formed(ctx, first) and well_formed(ctx, last):
-            yield from seen
-        else:
-            yield from self._bounded(access, ctx, seen, first, last, keys_only=keys_only)
-        conflicts.extend(conflict for conflict in seen.conflicts if first <= conflict.tkey <= last)
-
-    def _bounded(
-        self,
-        access: Access,
-        ctx: InstanceContext,
-        seen: VisibleRange,
-        first: bytes,
-        last: bytes,
-        *,
-        keys_only: bool,
-    ) -> Iterator[list[Any]]:
-        """A range whose ends may be any bytes: rows of TKeys that extend, or are extended by, an end lie across it."""
-        for rows in seen:
-            tkeys = list(map(_data_tkey, rows if keys_only else map(_key_of, rows)))
-            if tkeys and not (first <= tkeys[0] and tkeys[-1] <= last and not _proper_prefix(tkeys[-1], last)):
-                inside = [first <= tkey <= last and not _proper_prefix(tkey, last) for tkey in tkeys]
-                rows = list(compress(rows, inside))
-            if rows:
-                yield rows
-        prefix_of_last = self._stored_prefix(access, ctx, last)
-        if prefix_of_last is None or prefix_of_last < first:
-            return
-        seen.conflicts[:] = [conflict for conflict in seen.conflicts if conflict.tkey != prefix_of_last]
-        row = self._row_of(access, ctx, prefix_of_last, seen.conflicts, keys_only=keys_only)
-        if row is not None:
-            yield [row]
-
-    @staticmethod
-    def _stored_prefix(access: Access, ctx: InstanceContext, last: bytes) -> bytes | None:
-        """The one stored TKey that is a proper prefix of ``last``, if there is one: its entries surround it."""
-        place = ctx.prefix + last
-        for key in (
-            access.first_from(place, ctx.prefix + b"\xff" * (len(last) + SUFFIX_SIZE + 1), keys_only=True),
-            access.last_before(place, ctx.prefix, keys_only=True),
-        ):
-            tkey = b"" if key is None else key[len(ctx.prefix) : -SUFFIX_SIZE]
-            if key is not None and _proper_prefix(tkey, last):
-                return bytes(tkey)
-        return None
-
-    def _row_of(
-        self, access: Access, ctx: InstanceContext, tkey: bytes, conflicts: list[Conflict], *, keys_only: bool
-    ) -> Any:
-        base = ctx.prefix + tkey
-        if isinstance(ctx, VersionedContext):
-            entry = self._winner_or_conflict(access, ctx, tkey, conflicts)
-        else:
-            stored = access.get(base + ctx.suffix)
-            entry = None if stored is None else (base + ctx.suffix, stored)
-        return entry[0] if entry is not None and keys_only else entry
+        try:
+            if well_formed(ctx, first) and well_formed(ctx, last):
+                yield from seen
+            else:
+                yield from bounded(access, ctx, seen, first, last, keys_only=keys_only)
+        finally:
+            conflicts.extend(conflict for conflict in seen.conflicts if first <= conflict.tkey <= last)
 
     def _pairs(self, ctx: Context, rows: list[KeyValue]) -> list[KeyValue]:
         """(TKey, value) of stored rows, checked."""
-        self._total.value_bytes_read += _bytes_of(rows)
+        self._total.value_bytes_read += _bytes_of(rows, _value_of)
         if self._sealed:
             checksum.check(rows)
         if isinstance(ctx, MetadataContext):
@@ -385,7 +338,7 @@ class Reader:
     def _unseal_rows(self, rows: list[KeyValue]) -> list[bytes]:
         """The values of stored rows, checked."""
         values = list(map(_value_of, rows))
-        self._total.value_bytes_read += _bytes_of(rows)
+        self._total.value_bytes_read += _bytes_of(rows, _value_of)
         if not self._sealed:
             return values
         checksum.check(rows)
@@ -413,10 +366,10 @@ class Reader:
                     yield pair
 
 
-def _bytes_of(rows: list[KeyValue]) -> int:
-    """Bytes of the values: of all where they are few, from a sample where counting would cost as much as reading."""
+def _bytes_of(rows: list[Any], part: Callable[[Any], bytes]) -> int:
+    """Bytes of the keys or values: where they are many, from a sample, for counting would cost as much as reading."""
     sample = rows if len(rows) < _SAMPLE else rows[:: len(rows) // _SAMPLE]
-    return sum([len(value) for _, value in sample]) * len(rows) // (len(sample) or 1)
+    return sum(map(len, map(part, sample))) * len(rows) // (len(sample) or 1)
 
 
 def _report(found: list[Conflict], wanted: list[Conflict] | None, result: Any) -> None:
@@ -432,7 +385,3 @@ def _not_bytes(tkey: object) -> BadType:
 
 def _not_context(ctx: object) -> BadType:
     return BadType(f"not a context: {shown(ctx)}")
-
-
-def _proper_prefix(tkey: bytes, longer: bytes) -> bool:
-    return longer.startswith(tkey) and tkey != longer

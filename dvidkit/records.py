@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from dvidkit.errors import CorruptData, StoreMismatch
+from dvidkit.errors import BadType, CorruptData, StoreMismatch
 from dvidkit.keys import TKeyClass, u32
 
 SCHEMA: Final = 1
@@ -84,8 +84,17 @@ Record = TypeVar("Record", RepoRecord, NodeRecord, InstanceRecord)
 
 
 def encode(record: RepoRecord | NodeRecord | InstanceRecord) -> bytes:
-    """The record as it is stored."""
-    return msgspec.msgpack.encode(record)
+    """The record as it is stored, and as ``decode`` can read it.
+
+    Raises:
+        BadType: a field holds what it cannot.
+    """
+    try:
+        data = msgspec.msgpack.encode(record)
+        msgspec.msgpack.decode(data, type=type(record))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        raise BadType(f"a {type(record).__name__} cannot be stored: {error}") from error
+    return data
 
 
 def decode(data: bytes, kind: type[Record]) -> Record:

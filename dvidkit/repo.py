@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from dvidkit.errors import (
+    BadType,
     BranchExists,
     InvalidInputError,
     NotFoundError,
@@ -23,6 +24,7 @@ from dvidkit.gate import VersionGate
 from dvidkit.keys import VersionID
 from dvidkit.metadata import now
 from dvidkit.records import NodeRecord, RepoRecord
+from dvidkit.version import MASTER, Version
 from dvidkit.versions import VersionDAG
 
 if TYPE_CHECKING:
@@ -30,77 +32,8 @@ if TYPE_CHECKING:
     from dvidkit.instance import DataInstance
     from dvidkit.repos import Repos
 
-MASTER: Final = "master"
-"""What the branch of the root is called; it is stored as the empty name."""
 
 _COMMIT_PATIENCE: Final = 30.0
-
-
-class Version:
-    """A version of a repo. A handle: what it says is always of now.
-
-    ``version["name"]`` is the data instance of that name as this version sees it.
-    """
-
-    __slots__ = ("id", "repo")
-
-    def __init__(self, repo: Repo, version: VersionID) -> None:
-        self.repo = repo
-        self.id = version
-
-    @property
-    def record(self) -> NodeRecord:
-        """What is stored about it."""
-        return self.repo.nodes[self.id]
-
-    @property
-    def uuid(self) -> str:
-        """32 hexadecimal digits, or the tag's own text for a tagged version."""
-        return self.record.uuid
-
-    @property
-    def branch(self) -> str:
-        """Name of its branch; ``master`` for the root's."""
-        return self.record.branch or MASTER
-
-    @property
-    def locked(self) -> bool:
-        """Whether it is committed."""
-        return self.record.locked
-
-    @property
-    def parents(self) -> tuple[Version, ...]:
-        """In the order of the merge."""
-        return tuple(Version(self.repo, parent) for parent in self.repo.dag.parents(self.id))
-
-    @property
-    def children(self) -> tuple[Version, ...]:
-        """In the order they were made."""
-        return tuple(Version(self.repo, child) for child in self.repo.dag.children(self.id))
-
-    def __getitem__(self, name: str) -> Any:
-        return self.repo.instance(name).at(self)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Version) and (self.repo, self.id) == (other.repo, other.id)
-
-    def __hash__(self) -> int:
-        return hash((id(self.repo), self.id))
-
-    def __repr__(self) -> str:
-        return f"<Version {self.uuid[:8]} {self.branch}{' locked' if self.locked else ''}>"
-
-    def commit(self, note: str = "", log: Sequence[str] = ()) -> None:
-        """See ``Repo.commit``."""
-        self.repo.commit(self, note, log)
-
-    def new_version(self, note: str = "", uuid: str | None = None) -> Version:
-        """See ``Repo.new_version``."""
-        return self.repo.new_version(self, note, uuid)
-
-    def make_branch(self, name: str, note: str = "", uuid: str | None = None) -> Version:
-        """See ``Repo.branch``."""
-        return self.repo.branch(self, name, note, uuid)
 
 
 class Repo:
@@ -149,7 +82,7 @@ class Repo:
     @property
     def versions(self) -> tuple[Version, ...]:
         """All versions, parents before children."""
-        return tuple(Version(self, VersionID(version)) for version in self.nodes)
+        return tuple(Version(self, VersionID(version)) for version in list(self.nodes))
 
     # --- branches ----------------------------------------------------------------------------------------------------
 
@@ -188,8 +121,10 @@ class Repo:
             VersionLocked: it is committed already.
             StoreBusy: a mutation did not end within 30 seconds.
         """
-        with self.repos.lock, self._alone(version):
+        with self._alone(version), self.repos.lock:
             record = version.record
+            if record.locked:
+                raise VersionLocked(f"version {version.uuid} is committed already", uuid=version.uuid)
             lines = (*record.log, *stamped(log))
             committed = msgspec.structs.replace(record, locked=True, note=note or record.note, log=lines, updated=now())
             self._write_node(committed, "commit", Note=note, Log=list(log))
@@ -230,15 +165,15 @@ class Repo:
         Raises:
             VersionUnlocked: the parent is not committed.
             BranchExists: the repo has a branch of this name, or it is ``master``.
-            InvalidInputError: no name.
+            InvalidInputError: no name, or one that could not stand in ``:branch~n``.
         """
-        if not isinstance(name, str) or not name:
-            raise InvalidInputError(f"a branch needs a name, not {shown(name)}")
+        check_branch_name(name)
         if name == parent.branch:
             return self.new_version(parent, note, uuid)
-        if name in {version.branch for version in self.versions} | {MASTER}:
-            raise BranchExists(f"the repo has a branch {name!r} already", branch=name)
-        return self._add([parent], name, note, uuid)
+        with self.repos.lock:
+            if name in {version.branch for version in self.versions} | {MASTER}:
+                raise BranchExists(f"the repo has a branch {name!r} already", branch=name)
+            return self._add([parent], name, note, uuid)
 
     def merge(self, parents: Sequence[Version], note: str = "", uuid: str | None = None) -> Version:
         """An open version below several committed ones, which sees what each of them sees.
@@ -260,8 +195,8 @@ class Repo:
         if len(parents) < 2 or len(set(parents)) < len(parents):
             raise InvalidInputError(f"a merge needs two or more different parents, not {list(parents)}")
         for parent in parents:
-            if parent.repo is not self:
-                raise InvalidInputError(f"{parent} is a version of another repo")
+            self._check_mine(parent)
+        for parent in parents:
             others = [other for other in parents if other != parent]
             if any(self.dag.is_ancestor(parent.id, other.id) for other in others):
                 raise InvalidInputError(f"{parent} is an ancestor of another parent of the merge")
@@ -272,8 +207,13 @@ class Repo:
             self._check_child(parents, branch)
             return self.repos.add_version(self, parents, branch, note, uuid)
 
+    def _check_mine(self, version: Version) -> None:
+        if version.repo is not self:
+            raise InvalidInputError(f"{version} is a version of another repo")
+
     def _check_child(self, parents: Sequence[Version], branch: str) -> None:
         for parent in parents:
+            self._check_mine(parent)
             if not parent.locked:
                 raise VersionUnlocked(f"version {parent.uuid} is not committed", uuid=parent.uuid)
         if any(child.record.branch == branch for child in parents[0].children):
@@ -305,10 +245,11 @@ class Repo:
 
     def describe(self, alias: str | None = None, description: str | None = None) -> None:
         """Change the names for people; ``None`` leaves one as it is."""
-        self._change(
-            alias=self.record.alias if alias is None else alias,
-            description=self.record.description if description is None else description,
-        )
+        with self.repos.lock:
+            self._change(
+                alias=self.record.alias if alias is None else alias,
+                description=self.record.description if description is None else description,
+            )
 
     def log(self, lines: Sequence[str]) -> None:
         """Append to the repo's log; each line gets the time before it."""
@@ -338,6 +279,7 @@ class Repo:
         Raises:
             VersionLocked: it is committed, or about to be.
         """
+        self._check_mine(version)
         allowed = override or self.repos.kernel.full_write
         entered = self._gate.enter(version.id, force=allowed)
         if entered and (allowed or not self.nodes[version.id].locked):
@@ -362,6 +304,7 @@ class Repo:
     @contextmanager
     def _alone(self, version: Version) -> Iterator[None]:
         """Keep new mutations of the version out, and wait for those under way."""
+        self._check_mine(version)
         with self._gate.alone(version.id, _COMMIT_PATIENCE) as hindered:
             if version.locked or hindered == "closing":
                 raise VersionLocked(f"version {version.uuid} is committed already", uuid=version.uuid)
@@ -404,7 +347,27 @@ class Repo:
             raise UnknownInstance(f"repo {self.uuid} has no data instance {shown(name)}", name=str(name)) from None
 
 
+def check_branch_name(name: str) -> None:
+    """Refuse the name of a branch that a reference to a version would not read as one.
+
+    Raises:
+        InvalidInputError: empty, not text, with ``:``, ``~``, ``^``, a control character or surrounding space.
+    """
+    good = isinstance(name, str) and name and name == name.strip() and name.isprintable()
+    if not good or set(name) & set(":~^"):
+        raise InvalidInputError(f"a branch cannot be called {shown(name)}")
+
+
 def stamped(lines: Sequence[str]) -> list[str]:
-    """Log lines as DVID keeps them: the time, two spaces, the text."""
+    """Log lines as DVID keeps them: the time, two spaces, the text.
+
+    Raises:
+        BadType: not several texts.
+    """
+    if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+        raise BadType(f"log lines are a list of texts, not {shown(lines)}")
     time = now()
     return [f"{time}  {line}" for line in lines]
+
+
+__all__ = ["MASTER", "Repo", "Version", "check_branch_name", "stamped"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dvidkit.kernel import Kernel
 
 _UUID: Final = re.compile(r"[0-9a-f]{32}")
-_REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]*)*)")
+_REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]{0,9})*)")
 _STEP: Final = re.compile(r"([~^])([0-9]*)")
 _RESERVED_NAMES: Final = frozenset({"log", "branch", "note", "commit", "newversion"})
 _SHOWN_MATCHES: Final = 5
@@ -99,7 +99,7 @@ class Repos:
         return version
 
     def _by_prefix(self, prefix: str) -> Version:
-        matches = [uuid for uuid in self._by_uuid if uuid.startswith(prefix.lower())]
+        matches = [uuid for uuid in list(self._by_uuid) if uuid.startswith(prefix.lower())]
         if not prefix or not matches:
             raise UnknownUUID(f"no version starts with {prefix!r}", uuid=prefix)
         if len(matches) > 1:
@@ -227,24 +227,30 @@ class Repos:
     # --- loading -----------------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Read all metadata again, after another process has changed it."""
+        """Read all metadata again, after another process has changed it. What was handed out before stays in use."""
         with self.lock:
-            everything = self.metadata.read()
-            self._repos, self._by_uuid = {}, {}
-            self._load(everything)
+            self._load(self.metadata.read())
 
     def _load(self, everything: Everything) -> None:
+        for gone in self._repos.keys() - {record.id for record in everything.repos}:
+            self.forget(self._repos[gone])
+        instances: dict[int, dict[str, DataInstance]] = {}
         for record in everything.repos:
-            self._repos[record.id] = Repo(self, record)
+            repo = self._repos.setdefault(record.id, Repo(self, record))
+            repo.record = record
+            instances[repo.id] = {}
         for repo_id, node in everything.nodes:
             self.place(self._repos[repo_id], node)
         for repo_id, each in everything.instances:
             repo = self._repos[repo_id]
-            instance = DataInstance.load(repo, each, self.kernel)
+            known = repo.instance_of_uuid(each.uuid)
+            instance = DataInstance.load(repo, each, self.kernel) if known is None else known.refreshed(each)
             if each.deleted:
                 self.deletions.add(repo, instance)
             else:
-                repo.instances[each.name] = instance
+                instances[repo_id][each.name] = instance
+        for repo_id, by_name in instances.items():
+            self._repos[repo_id].instances = by_name
         for repo in list(self._repos.values()):
             if repo.record.deleted:
                 self.forget(repo)
@@ -257,8 +263,9 @@ class Repos:
             self._by_uuid.pop(node.uuid, None)
 
     def place(self, repo: Repo, node: NodeRecord) -> Version:
-        """Take a recorded version into the DAG."""
-        repo.dag.add(node.version, node.parents)
+        """Take a recorded version into the DAG, or its new record if it is there."""
+        if node.version not in repo.dag:
+            repo.dag.add(node.version, node.parents)
         repo.nodes[node.version] = node
         version = self._by_uuid[node.uuid] = Version(repo, VersionID(node.version))
         return version

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from dvidkit.checksum import SEAL, crc32, seal
 from dvidkit.context import Context, MetadataContext, VersionedContext
@@ -54,13 +54,12 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
         BadType: a TKey or value that is not bytes-like, or no context.
         BadKey: a TKey that is not of a class its datatype declares.
     """
+    if not isinstance(ctx, Context):
+        raise BadType(f"not a context: {shown(ctx)}")
     tkeys, values = _split(pairs)
     if not tkeys:
         return Segment([])
-    try:
-        prefix = ctx.prefix
-    except AttributeError:
-        raise BadType(f"not a context: {shown(ctx)}") from None
+    prefix = ctx.prefix
     if isinstance(ctx, MetadataContext):
         keys = [prefix + tkey for tkey in tkeys]
     else:
@@ -132,10 +131,10 @@ def puts(pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     Raises:
         BadType: not pairs, or a value that is ``None``.
     """
-    try:
-        found = list(pairs)
-        if found and (set(map(len, found)) != {2} or None in map(_second, found)):
-            raise TypeError
-    except TypeError:
-        raise BadType(f"put_range takes pairs of a TKey and a value, both bytes, not {shown(pairs)}") from None
+    found: list[Any] = list(pairs) if isinstance(pairs, Iterable) else [()]
+    good = all(issubclass(kind, (tuple, list)) for kind in set(map(type, found)))
+    if good and found:
+        good = set(map(len, found)) == {2} and type(None) not in set(map(type, map(_second, found)))
+    if not good:
+        raise BadType(f"put_range takes pairs of a TKey and a value, both bytes, not {shown(pairs)}")
     return found

@@ -9,6 +9,7 @@ Source: DVID ``dvid/command.go`` (``Config``); numbers as JSON numbers are accep
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -57,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             name = names.get(str(given).lower().replace("_", ""))
             if name is None:
                 raise BadConfig(_unknown(given, names), setting=str(given))
+            if name in values and name != "gzip_level":
+                raise BadConfig(f"setting {given!r} is given twice", setting=str(given))
             if name == "compression" and isinstance(value, str) and value.lower().startswith("gzip:"):
                 value, level = value.split(":", 1)
                 values["gzip_level"] = _parse(hints["gzip_level"], level, "Compression")
@@ -65,8 +68,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             settings = msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
             raise BadConfig(f"settings do not fit: {error}", setting=", ".join(map(str, config))) from None
+        settings._check_storable()
         settings.check()
         return settings
+
+    def _check_storable(self) -> None:
+        for name, value in msgspec.structs.asdict(self).items():
+            parts = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
+                raise BadConfig(f"setting {name!r} must be finite, not {shown(value)}", setting=name)
+            try:
+                msgspec.msgpack.encode(value)
+            except (ValueError, OverflowError) as error:
+                raise BadConfig(f"setting {name!r} cannot be {shown(value)}: {error}", setting=name) from None
 
     @classmethod
     def sift(cls, config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -107,7 +121,7 @@ def _parse(hint: Any, value: Any, name: str) -> Any:
             raise BadConfig(f"setting {name!r} must be true or false, not {shown(value)}", setting=name)
         return value.lower() in _TRUE
     if origin is Literal:
-        return value.lower()
+        return next((choice for choice in get_args(hint) if choice.lower() == value.lower()), value)
     if origin is tuple:
         return [_number(part, name) if get_args(hint)[0] is not str else part.strip() for part in value.split(",")]
     if hint in (int, float):

@@ -11,28 +11,23 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from types import TracebackType
-from typing import Final, cast
+from typing import Final, cast, get_args
 
 from dvidkit.access import Access
 from dvidkit.batch import Batch
 from dvidkit.checksum import seal, unseal
 from dvidkit.commit import Committer, Write
 from dvidkit.context import Context, DataContext, VersionedContext
-from dvidkit.engine import Backer, Capability, Compactor, Engine, OpenReport, Sizer, Snapshot, StoreConfig
-from dvidkit.errors import BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
+from dvidkit.engine import Backer, Capability, Compactor, Durability, Engine, OpenReport, Sizer, StoreConfig
+from dvidkit.errors import BadConfig, BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
 from dvidkit.keys import (
-    BLOB,
-    DATA,
-    DATA_MARK,
-    METADATA,
-    MIN_DATA_KEY,
-    TOMBSTONE_MARK,
     as_bytes,
     blob_key,
+    checked_key,
     instance_range,
 )
 from dvidkit.ledger import Flags, Ledger
@@ -40,10 +35,14 @@ from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
 from dvidkit.reading import KeyValue, Reader
 from dvidkit.segment import Changes, Pairs, Segment, puts, segment
+from dvidkit.snapshot import Instant, StoreSnapshot
 from dvidkit.storerecord import StoreRecord, read_or_make
 
 _CHUNK: Final = 10_000
 """Rows deleted in one batch where a deletion may be larger than a batch (DVID: the same)."""
+
+_RECORD: Final = 64
+"""More than a completeness record has beside its key."""
 
 _key_of: Final = itemgetter(0)
 _value_of: Final = itemgetter(1)
@@ -65,6 +64,11 @@ class Store(Reader):
         Raises:
             StoreMissing, StoreLocked, StoreMismatch, CorruptData, BadConfig: see ``Engine.open``.
         """
+        if config.durability not in get_args(Durability):
+            raise BadConfig(
+                f"durability must be one of {', '.join(get_args(Durability))}, not {shown(config.durability)}",
+                setting="durability",
+            )
         self.engine = engine
         self.config = config
         self.log_listeners: list[Callable[[], object]] = []
@@ -144,8 +148,8 @@ class Store(Reader):
             VersionConflict: a key is in conflict; nothing was deleted.
         """
         tkeys = self.keys_in_range(ctx, first, last)
-        for start in range(0, len(tkeys), _CHUNK):
-            self.write_pairs(ctx, [(tkey, None) for tkey in tkeys[start : start + _CHUNK]], durable=durable)
+        for some in self._portions(tkeys):
+            self.write_pairs(ctx, [(tkey, None) for tkey in some], durable=durable)
 
     def delete_all(self, ctx: Context, *, stop: Callable[[], bool] = bool) -> None:
         """Remove every entry of the instance, of all versions, tombstones too.
@@ -160,7 +164,16 @@ class Store(Reader):
             for page in access.pages(begin, end, keys_only=True):
                 if stop():
                     raise StoreClosed("the deletion was stopped", engine=self.engine.name, path=self.config.path)
-                self._write([Segment([(cast(bytes, key), None) for key in page])], durable=None)
+                for some in self._portions(cast(list[bytes], page)):
+                    self._write([Segment([(key, None) for key in some])], durable=None)
+
+    def _portions(self, keys: list[bytes]) -> Iterator[list[bytes]]:
+        """Cut keys so that deleting some of them fits a batch: each may take two changes, and a record changed."""
+        limits = self._limits
+        fitting = min(limits.max_batch_ops // 3, limits.max_batch_bytes // (_RECORD + 4 * limits.max_key))
+        size = max(1, min(_CHUNK, fitting))
+        for start in range(0, len(keys), size):
+            yield keys[start : start + size]
 
     def write_pairs(self, ctx: Context, pairs: Pairs, *, durable: bool | None = None) -> None:
         """Put each (TKey, value) and delete each (TKey, ``None``), in order, atomically."""
@@ -241,7 +254,7 @@ class Store(Reader):
         Raises:
             BadKey: not a key of the metadata, data or blob space.
         """
-        self.raw_write([(key, value)], durable=durable)
+        self.raw_write([(key, as_bytes(value, "value"))], durable=durable)
 
     def raw_delete(self, key: bytes, *, durable: bool | None = None) -> None:
         """Remove exactly this full key; no tombstone is set or cleared."""
@@ -251,14 +264,16 @@ class Store(Reader):
         """Set or (value ``None``) remove exactly these full keys, in order, atomically."""
         stored: list[tuple[bytes, bytes | None]] = []
         for key, value in changes:
-            key = _checked_key(key)
+            key = checked_key(key)
             value = None if value is None else as_bytes(value, "value")
             stored.append((key, seal(key, value) if self._sealed and value is not None else value))
         self._write([Segment(stored)], durable=durable)
 
     def raw_get(self, key: bytes) -> bytes | None:
         """The value of exactly this full key."""
-        key = _checked_key(key)
+        key = checked_key(key)
+        if len(key) > self._limits.max_key:
+            raise self._too_long(key)
         stored = self._access.get(key)
         return stored if stored is None or not self._sealed else unseal(key, stored)
 
@@ -283,9 +298,11 @@ class Store(Reader):
         """
         try:
             digest = urlsafe_b64decode(reference.encode("ascii"))
-            return self.raw_get(blob_key(digest))
         except (ValueError, AttributeError):
-            raise BadKey(f"not a blob reference: {shown(reference)}") from None
+            digest = b""
+        if len(digest) != 16 or urlsafe_b64encode(digest).decode("ascii") != reference:
+            raise BadKey(f"not a blob reference: {shown(reference)}")
+        return self.raw_get(blob_key(digest))
 
     # --- sizes and upkeep --------------------------------------------------------------------------------------------
 
@@ -317,7 +334,7 @@ class Store(Reader):
 
     def snapshot(self) -> StoreSnapshot:
         """A read-only view of this instant."""
-        return StoreSnapshot(self, self._life.settled().snapshot())
+        return StoreSnapshot(self, self._life, self._life.settled().snapshot())
 
     def instant(self) -> AbstractContextManager[Access]:
         """Stored bytes of one instant, dvidkit's own records among them; for the kernel's modules."""
@@ -332,7 +349,7 @@ class Store(Reader):
         self._write([Segment(changes)], durable=None)
 
     def _instant(self) -> AbstractContextManager[Access]:
-        return _Instant(self._life.settled().snapshot(), self._capabilities.features)
+        return Instant(self._life.settled().snapshot(), self._capabilities.features)
 
     def close(self) -> None:
         """Wait for writers, close the engine's store. Idempotent; afterwards every call raises ``StoreClosed``."""
@@ -365,62 +382,6 @@ class _Done:
         if write.error is None:
             self._store.count_written(write.segments)
         self._done(write.error)
-
-
-class _Instant(AbstractContextManager[Access]):
-    """A snapshot for the length of one call."""
-
-    __slots__ = ("_access", "_snapshot")
-
-    def __init__(self, snapshot: Snapshot, features: frozenset[Capability]) -> None:
-        self._snapshot = snapshot
-        self._access = Access(snapshot, features)
-
-    def __enter__(self) -> Access:
-        return self._access
-
-    def __exit__(self, *error: object) -> None:
-        self._snapshot.close()
-
-
-class StoreSnapshot(Reader):
-    """All reads of a store, of one instant. Use as a context manager or call ``close``; dropping it closes it too."""
-
-    def __init__(self, store: Store, snapshot: Snapshot) -> None:
-        self._snapshot: Snapshot | None = snapshot
-        self._use(Access(snapshot, store.engine.capabilities.features))
-        self._sealed = store.record.integrity
-        self._capabilities = store.engine.capabilities
-        self._limits = store.engine.limits
-        self._total = store.monitor.counters
-        store._life.watch(self)
-
-    def forked(self, refusing: Access) -> Snapshot | None:
-        """In a forked child: refuse every read; the engine's snapshot, which must not even be freed, is handed over."""
-        snapshot, self._snapshot = self._snapshot, None
-        self._use(refusing)
-        return snapshot
-
-    def close(self) -> None:
-        """Release the view. Idempotent."""
-        if self._snapshot is not None:
-            self._snapshot.close()
-
-    def __enter__(self) -> StoreSnapshot:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-def _checked_key(key: bytes) -> bytes:
-    key = as_bytes(key, "key")
-    space = key[0] if key else None
-    if space == METADATA or (space == BLOB and len(key) == 17):
-        return key
-    if space == DATA and len(key) >= MIN_DATA_KEY and key[-1] in (DATA_MARK, TOMBSTONE_MARK):
-        return key
-    raise BadKey(f"not a key of the metadata, data or blob space: {shown(key)}", key=key)
 
 
 __all__ = ["Store", "StoreMismatch", "StoreSnapshot"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from dvidkit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
@@ -123,8 +123,8 @@ class VersionDAG:
     def __contains__(self, version: int) -> bool:
         return version in self._parents
 
-    def __iter__(self) -> Iterable[VersionID]:
-        return iter([VersionID(version) for version in self._parents])
+    def __iter__(self) -> Iterator[VersionID]:
+        return map(VersionID, list(self._parents))
 
     def add(self, version: int, parents: Sequence[int] = ()) -> None:
         """Add a version below its parents; nothing happens to the DAG if it is refused.
