@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dvidkit.errors import InvalidInputError
+from dvidkit.errors import InvalidInputError, UnknownInstance
 from dvidkit.keys import as_bytes
 from dvidkit.metadata import now
 from dvidkit.mutationlog import MutationRecord, log_segment
@@ -182,6 +182,8 @@ class Mutation(Part):
 
     def __enter__(self) -> Mutation:
         view = self.view
+        if view.instance.record.deleted:
+            raise UnknownInstance(f"data instance {view.instance.name!r} was deleted", name=view.instance.name)
         if view.instance.versioned:
             view.instance.repo.enter(view.node, override=view.override)
             self._entered = True
@@ -215,9 +217,10 @@ class Mutation(Part):
                 if error is None:
                     for function in self._after:
                         function()
-            finally:
-                self._let_go()
-                pending.done(error)
+            except Exception as failure:
+                error = failure
+            self._let_go()
+            pending.done(error)
 
         self.view.store.submit(segments, done, durable=self._durable)
         pending.begun(self.view.store)
@@ -247,7 +250,7 @@ class Mutation(Part):
     def _segments(self, elsewhere: list[tuple[str, Any]]) -> list[Segment]:
         store = self.view.store
         segments = [store.segment(part.view.ctx, part.pairs) for part in self._parts.values() if part.pairs]
-        if segments and self._logged:
+        if (segments or elsewhere) and self._logged:
             segments.append(self._record(elsewhere))
         return segments + self._extra
 
