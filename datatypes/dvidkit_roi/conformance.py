@@ -23,7 +23,7 @@ class RoiCase(DatatypeCase):
         {"block_size": _BLOCK},
         {"block_size": _BLOCK, "versioned": False},
     )
-    proves: ClassVar[Sequence[str]] = ("DT-ROI-1", "DT-ROI-2", "DT-ROI-3", "DT-ROI-4", "DT-ROI-5")
+    proves: ClassVar[tuple[str, ...]] = ("DT-ROI-1", "DT-ROI-2", "DT-ROI-3", "DT-ROI-4", "DT-ROI-5")
 
     def op(self, rng: random.Random) -> Op:
         """Post some spans, which may overlap and repeat; or delete all."""

@@ -11,9 +11,15 @@ from dvidkit.endpoints import JSON, Endpoint
 from dvidkit.http.node import NodeApi
 from dvidkit.http.repo import RepoApi
 from dvidkit.http.server import ServerApi
+from dvidkit.http.view import ViewApi
 
 _NAMED: Final = re.compile(r"\b[245]\d\d\b")
-_SERVICE: Final = (("Server", ServerApi), ("Repos", RepoApi), ("Versions and all instances", NodeApi))
+_SERVICE: Final = (
+    ("Server", ServerApi),
+    ("Repos", RepoApi),
+    ("Versions and all instances", NodeApi),
+    ("Views", ViewApi),
+)
 
 
 def statuses(row: Endpoint, *, below_instance: bool = False) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import pytest
 from dvidkit.assignment import Assignment
 from dvidkit.errors import BadConfig
 
-STORES = dict.fromkeys(("default", "a", "b", "c", "d"))
+STORES: dict[str, object] = {name: None for name in ("default", "a", "b", "c", "d")}
 
 
 @pytest.mark.parametrize(
