@@ -89,7 +89,9 @@ def voxel_mask(spans: Spans, block_zyx: Triple, offset_zyx: Triple, shape_zyx: T
         np.arange(offset, offset + side) // block - begin
         for offset, side, block, begin in zip(offset_zyx, shape_zyx, block_zyx, first, strict=True)
     ]
-    return blocks[places[0][:, None, None], places[1][None, :, None], places[2][None, None, :]]
+    rows = blocks.take(places[2], axis=2)  # the fewest voxels first, then whole rows and planes at a time
+    mask: npt.NDArray[np.bool_] = rows.take(places[1], axis=1).take(places[0], axis=0)
+    return mask
 
 
 def contains(spans: Spans, blocks_zyx: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import pytest
 from dvidkit.assignment import Assignment
 from dvidkit.errors import BadConfig
 
-STORES: dict[str, object] = {name: None for name in ("default", "a", "b", "c", "d")}
+STORES: dict[str, object] = {"default": 0, "a": 1, "b": 2, "c": 3, "d": 4}
 
 
 @pytest.mark.parametrize(
