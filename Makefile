@@ -6,13 +6,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help soak conform test check format lint types coverage tests-editable tests-wheel bench clean
+.PHONY: help soak conform test check format lint types coverage tests-editable tests-wheel bench fuzz clean
 
 help:
 	@echo "make conform   prove every installed engine and datatype, clause by clause"
 	@echo "make test      run the tests"
 	@echo "make soak      kill a server 1000 times under load (KILLS=, ENGINE=)"
 	@echo "make check     what CI runs: format, lint, types, tests, tests on the built wheel"
+	@echo "make fuzz      random requests against a live service (CASES=20000)"
 	@echo "make bench     measure speed as ratios to the raw drivers"
 
 $(VENV)/.users: pyproject.toml
@@ -60,6 +61,11 @@ tests-wheel: $(VENV)/.developers
 
 bench: $(VENV)/.developers
 	$(BIN)/python -m benchmarks
+
+# Random requests by the service's own OpenAPI document: none may be answered 5xx.
+fuzz: $(VENV)/.developers
+	$(BIN)/python -m pip install --quiet --group fuzz
+	$(BIN)/python tests/http/fuzz/fuzz.py --cases $(or $(CASES),20000)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis reports

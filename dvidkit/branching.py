@@ -35,8 +35,8 @@ def tag(version: Version, name: str, note: str = "") -> Version:
     Source: DVID ``repoTagHandler`` (``server/web.go``).
     """
     repo, repos = version.repo, version.repo.repos
-    bad = not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("/:~^ ") or len(name) > 255
-    if bad:
+    good = isinstance(name, str) and name.isprintable() and 0 < len(name) <= 255 and name not in (".", "..")
+    if not good or set(name) & set("/:~^ "):
         raise InvalidInputError(f"a tag cannot be {shown(name)}", tag=name)
     with repos.lock:
         if repos.known(name):
@@ -69,7 +69,9 @@ def resolve(repo: Repo, names: Sequence[str], parents: Sequence[Version], note: 
     and not tombstones in extra versions above it, is ours (docs/decisions/0007).
     """
     repos = repo.repos
-    instances = [repo.instance(name) for name in names]
+    instances = [repo.instance(name) for name in dict.fromkeys(names)]
+    for instance in instances:
+        instance.usable()
     with repos.lock:
         repo.check_merge(parents)
         change = repos.metadata.change()

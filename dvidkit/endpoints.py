@@ -46,7 +46,8 @@ class Endpoint:
         mutates: changes data, so a committed version refuses it.
         heavy: may block or compute for long; run on a pool of bounded size.
         streams: takes its body as a stream of pieces.
-        role: who may call it beyond what its method says: ``""`` anyone, ``"admin"`` administrators.
+        role: who may call it beyond what its method says: ``""`` anyone, ``"user"`` who has a token where tokens are
+            asked for, ``"admin"`` administrators.
         quick: takes microseconds but for its mutation, which is its last act and locks nothing, so that a server may
             call it in its event loop and answer when the mutation is written.
     """
@@ -77,6 +78,7 @@ class Request(msgspec.Struct, frozen=True):
         body: the whole body; empty where the endpoint takes a stream.
         user, app: who asks, from DVID's ``u`` and ``app`` arguments or the authenticated user.
         stream: the body in pieces as they arrive, for endpoints that ask for it.
+        admin: an administrator asks.
     """
 
     method: str
@@ -87,6 +89,7 @@ class Request(msgspec.Struct, frozen=True):
     user: str = ""
     app: str = ""
     stream: Iterator[bytes] | None = None
+    admin: bool = False
 
     def flag(self, name: str) -> bool:
         """Whether the query argument is the string ``true`` (or ``on``), as DVID reads booleans."""
@@ -217,8 +220,10 @@ def json_body(request: Request, kind: Any) -> Any:
     """
     try:
         return msgspec.json.decode(request.body, type=kind)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise BadPayload(f"the body does not fit: {error}") from None
+    except RecursionError:
+        raise BadPayload("the body is nested too deeply") from None
 
 
 def to_json(value: Any) -> Response:

@@ -187,13 +187,17 @@ class Feeds:
         )
 
     def refresh(self) -> None:
-        """Start the feeds that syncs between stores need; called when a sync was added."""
+        """Start the feeds that syncs between stores need."""
         for repo in self._kernel.repos:
             for subscriber in list(repo.instances.values()):
                 for source in subscriber.syncs:
-                    if source.store is not subscriber.store:
-                        alias = source.record.store or self._kernel.assignment.default
-                        self._start("subscribers", alias, source.store, self._tell_subscribers)
+                    self.follow(source, subscriber)
+
+    def follow(self, source: DataInstance, subscriber: DataInstance) -> None:
+        """Start the feed that a sync needs, if it needs one; called before the sync is made, so that none is missed."""
+        if source.store is not subscriber.store:
+            alias = source.record.store or self._kernel.assignment.default
+            self._start("subscribers", alias, source.store, self._tell_subscribers)
 
     def finish(self, seconds: float) -> bool:
         """Wait until everything written so far is delivered, but not for longer than this; whether it is."""

@@ -95,7 +95,7 @@ class DataInstance:
     @property
     def syncs(self) -> tuple[DataInstance, ...]:
         """The instances this one subscribes to."""
-        by_uuid = {instance.uuid: instance for instance in self.repo.instances.values()}
+        by_uuid = {instance.uuid: instance for instance in list(self.repo.instances.values())}
         return tuple(by_uuid[uuid] for uuid in self.record.syncs if uuid in by_uuid)
 
     def subscribers(self, kind: str) -> list[DataInstance]:

@@ -134,11 +134,16 @@ class MutationLog:
                     yield self._decode(key, stored)
 
     def forget(self, instance: int) -> None:
-        """Delete every record of an instance, after the instance itself was deleted."""
+        """Delete the records of an instance, after the instance itself was deleted.
+
+        The newest record of the log is kept, whosever it is: the next number is counted from it, and numbers that were
+        used before would not be delivered.
+        """
         begin = _INDEX + u32(instance, "instance")
         with self._store.instant() as access:
+            newest = last_stamp(access).to_bytes(8, "big")
             for page in access.pages(begin, begin + b"\xff" * 13, keys_only=True):
-                indexes = cast(list[bytes], page)
+                indexes = [index for index in cast(list[bytes], page) if index[-8:] != newest]
                 records: Changes = [(_RECORD + index[-8:], None) for index in indexes]
                 self._store.write_own(records + [(index, None) for index in indexes])
 

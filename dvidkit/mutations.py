@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dvidkit.errors import InvalidInputError
+from dvidkit.errors import InvalidInputError, UnknownInstance
 from dvidkit.keys import as_bytes
 from dvidkit.metadata import now
 from dvidkit.mutationlog import MutationRecord, log_segment
@@ -201,6 +201,8 @@ class Mutation(Part):
         if self._used:
             raise InvalidInputError("a mutation is used once; begin another")
         view = self.view
+        if view.instance.record.deleted:
+            raise UnknownInstance(f"data instance {view.instance.name!r} was deleted", name=view.instance.name)
         if view.instance.versioned:
             self._hold_open(view)
         self._open = self._used = True
@@ -240,9 +242,10 @@ class Mutation(Part):
                 if error is None:
                     for function in self._after:
                         function()
-            finally:
-                self._let_go()
-                pending.done(error)
+            except Exception as failure:
+                error = failure
+            self._let_go()
+            pending.done(error)
 
         self.view.store.submit(segments, done, durable=self._durable)
         pending.begun(self.view.store)
@@ -272,7 +275,7 @@ class Mutation(Part):
     def _segments(self, elsewhere: list[tuple[str, Any]]) -> list[Segment]:
         store = self.view.store
         segments = [store.segment(part.view.ctx, part.pairs) for part in self._parts.values() if part.pairs]
-        if segments and self._logged:
+        if (segments or elsewhere) and self._logged:
             segments.append(self._record(elsewhere))
         return segments + self._extra
 

@@ -31,4 +31,6 @@ def check_passcode(sealed: str, passcode: str) -> None:
 
 
 def _digest(passcode: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(passcode.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+    # hashed before, because scrypt takes a word and the same word with NUL bytes behind it for one
+    word = hashlib.sha256(passcode.encode()).digest()
+    return hashlib.scrypt(word, salt=salt, n=1 << 14, r=8, p=1, dklen=32)

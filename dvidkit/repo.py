@@ -129,22 +129,22 @@ class Repo:
             committed = msgspec.structs.replace(record, locked=True, note=note or record.note, log=lines, updated=now())
             self._write_node(committed, "commit", Note=note, Log=list(log))
 
-    def set_note(self, version: Version, note: str) -> None:
-        """Replace the note of an open version.
+    def set_note(self, version: Version, note: str, *, override: bool = False) -> None:
+        """Replace the note of an open version; with ``override`` of a committed one too.
 
         Raises:
             VersionLocked: it is committed.
         """
-        with self.repos.lock, self.writing(version):
+        with self.repos.lock, self.writing(version, override=override):
             self._write_node(msgspec.structs.replace(version.record, note=note, updated=now()), "nodenote", Note=note)
 
-    def add_log(self, version: Version, lines: Sequence[str]) -> None:
-        """Append to the log of an open version; each line gets the time before it.
+    def add_log(self, version: Version, lines: Sequence[str], *, override: bool = False) -> None:
+        """Append to the log of an open version, with ``override`` of a committed one; each line gets the time.
 
         Raises:
             VersionLocked: it is committed.
         """
-        with self.repos.lock, self.writing(version):
+        with self.repos.lock, self.writing(version, override=override):
             log = (*version.record.log, *stamped(lines))
             self._write_node(
                 msgspec.structs.replace(version.record, log=log, updated=now()), "nodelog", Log=list(lines)

@@ -15,7 +15,7 @@ import msgspec
 
 from dvidkit import records
 from dvidkit.context import DataContext
-from dvidkit.errors import BadConfig, DvidkitError, InstanceExists, InvalidInputError, StoreClosed
+from dvidkit.errors import BadConfig, InstanceExists, InvalidInputError, StoreClosed, UnknownInstance, UnknownUUID
 from dvidkit.instance import DataInstance
 from dvidkit.metadata import now
 from dvidkit.mutationlog import MutationLog
@@ -24,6 +24,7 @@ from dvidkit.records import InstanceRecord
 from dvidkit.repo import Repo
 
 if TYPE_CHECKING:
+    from dvidkit.datatype import Datatype
     from dvidkit.repos import Repos
 
 _LOG: Final = logging.getLogger("dvidkit.kernel.upkeep")
@@ -41,11 +42,13 @@ def rename_instance(instance: DataInstance, name: str, passcode: str = "") -> No
     check_name(name)
     with repo.repos.lock:
         check_passcode(repo.record.passcode, passcode)
+        _check_there(instance)
         if name in repo.instances:
             raise InstanceExists(f"repo {repo.uuid} has a data instance {name!r} already", name=name)
         old = instance.name
         _write(instance, msgspec.structs.replace(instance.record, name=name))
-        repo.instances[name] = repo.instances.pop(old)
+        repo.instances[name] = instance
+        del repo.instances[old]
 
 
 def set_syncs(instance: DataInstance, names: Sequence[str], *, replace: bool = False) -> None:
@@ -58,18 +61,35 @@ def set_syncs(instance: DataInstance, names: Sequence[str], *, replace: bool = F
         InvalidInputError: the instance itself, or one that tells nothing this datatype answers.
     """
     repo = instance.repo
-    sources = [repo.instance(name) for name in names]
-    for source in sources:
-        if source is instance or not source.datatype.emits & instance.datatype.consumes:
-            raise InvalidInputError(
-                f"{instance.datatype.typename} {instance.name!r} cannot be synced to "
-                f"{source.datatype.typename} {source.name!r}"
-            )
     with repo.repos.lock:
+        _check_there(instance)
+        sources = check_syncs(repo, instance.datatype, instance.name, names)
+        for source in sources:
+            repo.repos.kernel.feeds.follow(source, instance)
         kept = () if replace else instance.record.syncs
         syncs = tuple(dict.fromkeys((*kept, *(source.uuid for source in sources))))
         _write(instance, msgspec.structs.replace(instance.record, syncs=syncs))
-    repo.repos.kernel.feeds.refresh()
+
+
+def check_syncs(repo: Repo, datatype: type[Datatype], name: str, sources: Sequence[str]) -> list[DataInstance]:
+    """The instances that one of this datatype and name would be synced to.
+
+    Raises:
+        UnknownInstance, InvalidInputError: see ``set_syncs``.
+    """
+    found = [repo.instance(source) for source in sources]
+    for source in found:
+        if source.name == name or not source.datatype.emits & datatype.consumes:
+            raise InvalidInputError(
+                f"{datatype.typename} {name!r} cannot be synced to {source.datatype.typename} {source.name!r}"
+            )
+    return found
+
+
+def _check_there(instance: DataInstance) -> None:
+    """Raise ``UnknownInstance`` if the instance was deleted meanwhile."""
+    if instance.repo.instances.get(instance.name) is not instance or instance.repo.record.deleted:
+        raise UnknownInstance(f"data instance {instance.name!r} was deleted", name=instance.name)
 
 
 def set_tags(instance: DataInstance, tags: Mapping[str, str], *, replace: bool = False) -> None:
@@ -87,14 +107,17 @@ def change_settings(instance: DataInstance, **changes: Any) -> None:
         BadConfig: an unknown setting or a value that does not fit; nothing was changed.
     """
     with instance.repo.repos.lock:
+        _check_there(instance)
         settings = instance.datatype.settings.parse({**instance.record.settings, **changes})
         _write(instance, msgspec.structs.replace(instance.record, settings=settings.to_builtins()))
         instance.settings = settings
 
 
-def _write(instance: DataInstance, record: InstanceRecord) -> None:
+def _write(instance: DataInstance, record: InstanceRecord, action: str = "") -> None:
     change = instance.repo.repos.metadata.change()
     change.put_instance(instance.repo.id, record)
+    if action:
+        change.log(action, instance.repo.record, Dataname=record.name, DataUUID=record.uuid)
     change.write()
     instance.record = record
 
@@ -108,7 +131,8 @@ def delete_instance(instance: DataInstance, passcode: str = "") -> None:
     repo = instance.repo
     with repo.repos.lock:
         check_passcode(repo.record.passcode, passcode)
-        _write(instance, msgspec.structs.replace(instance.record, deleted=True))
+        _check_there(instance)
+        _write(instance, msgspec.structs.replace(instance.record, deleted=True), "deleteinstance")
         del repo.instances[instance.name]
     repo.repos.deletions.add(repo, instance)
 
@@ -122,9 +146,12 @@ def delete_repo(repo: Repo, passcode: str = "") -> None:
     repos = repo.repos
     with repos.lock:
         check_passcode(repo.record.passcode, passcode)
+        if repo.record.deleted:
+            raise UnknownUUID(f"repo {repo.uuid} was deleted", uuid=repo.uuid)
         record = msgspec.structs.replace(repo.record, deleted=True, updated=now())
         change = repos.metadata.change()
         change.put_repo(record)
+        change.log("deleterepo", record)
         change.write()
         repo.record = record
         repos.forget(repo)
@@ -174,7 +201,7 @@ class Deletions:
                 self._remove(repo, instance)
             except StoreClosed:
                 self.stop()
-            except DvidkitError:
+            except Exception:
                 _LOG.exception("the data of %s is left for the next start", instance or repo)
             with self._changed:
                 if not self._stopped:

@@ -47,7 +47,7 @@ def storage_summary(kernel: Kernel) -> dict[str, Any]:
     summary: dict[str, dict[str, Any]] = {alias: {} for alias in kernel.stores}
     aliases = {id(store): alias for alias, store in kernel.stores.items()}
     for repo in kernel.repos:
-        for instance in repo.instances.values():
+        for instance in list(repo.instances.values()):
             bounds = instance_range(instance.id)
             summary[aliases[id(instance.store)]][str(instance.id)] = {
                 "InstanceName": instance.name,

@@ -10,28 +10,33 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from dvidkit.endpoints import Endpoint, Request, Response
+from dvidkit.errors import VersionConflict
 from dvidkit.http.auth import ANONYMOUS, Caller, Gatekeeper
 from dvidkit.http.cors import Cors
 from dvidkit.http.metrics import Metrics
 from dvidkit.http.node import NodeApi
-from dvidkit.http.pool import Pool
+from dvidkit.http.pool import Claim, Pool
 from dvidkit.http.repo import RepoApi
-from dvidkit.http.routes import Route, Routes, segments_of
+from dvidkit.http.routes import METHODS, Route, Routes, segments_of
 from dvidkit.http.server import ServerApi
 from dvidkit.http.service import ServiceConfig
 from dvidkit.http.status import PROBLEM, HTTPError, error_response
 from dvidkit.http.view import ViewApi
 from dvidkit.http.wire import (
     BodyStream,
+    Pace,
     Receive,
     Scope,
     Send,
     content_length,
     headers_of,
+    path_below,
     query_of,
+    raw_path,
     read_body,
     send_response,
     send_stream,
+    take,
 )
 from dvidkit.http.writing import Writing
 
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from dvidkit.kernel import Kernel
 
 _LOG: Final = logging.getLogger("dvidkit.http.app")
+_MOST_SIDES: Final = 16
 
 
 class App:
@@ -94,57 +100,77 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = perf_counter()
-        method, where = scope["method"], "unmatched"
+        method, where, first = scope["method"], "unmatched", b""
+        head = method == "HEAD"
         try:
-            route, parameters, target = self._route(scope)
-            where = route.endpoint.path
-            response = await self._answer(route, parameters, target, scope, receive)
+            if method == "OPTIONS":
+                response = Response(status=204, headers={"allow": ", ".join(METHODS)})
+            else:
+                route, parameters, target = self._route(scope)
+                where = route.endpoint.path
+                response = await self._answer(route, parameters, target, scope, receive)
+            if not isinstance(response.body, bytes) and not head:
+                first = await self.pool.run(take, response.body)
         except Exception as error:
             response = self._failed(error, scope)
         extra = self._cors.headers(scope)
-        if isinstance(response.body, bytes):
-            await send_response(send, response, extra, head=method == "HEAD")
-        else:
-            await self._stream(send, response, extra, head=method == "HEAD")
-        self.metrics.count(method, where, response.status, perf_counter() - begun)
-
-    async def _stream(self, send: Send, response: Response, extra: list[tuple[bytes, bytes]], *, head: bool) -> None:
         try:
-            await send_stream(send, response, extra, self.pool.run, head=head)
+            if isinstance(response.body, bytes):
+                await send_response(send, response, extra, head=head)
+            else:
+                await send_stream(send, receive, response, extra, self.pool.finish, first, head=head)
         except Exception:
             _LOG.exception("an answer broke off")
             raise
+        finally:
+            self.metrics.count(method, where, response.status, perf_counter() - begun)
 
     def _failed(self, error: Exception, scope: Scope) -> Response:
-        raw = scope.get("raw_path") or quote(scope["path"]).encode()
+        path = raw_path(scope).decode("latin-1")
         problem = self.config.problem_json or any(
             name == b"accept" and PROBLEM.encode() in value for name, value in scope["headers"]
         )
-        response = error_response(error, raw.decode("latin-1"), problem=problem)
+        sides = self._sides(error, path) if isinstance(error, VersionConflict) else ()
+        response = error_response(error, path, problem=problem, sides=sides)
         if response.status >= 500 and response.status != 503:
-            _LOG.error("%s %s failed", scope["method"], raw.decode("latin-1"), exc_info=error)
+            _LOG.error("%s %s failed", scope["method"], path, exc_info=error)
         return response
+
+    def _sides(self, error: VersionConflict, path: str) -> list[tuple[str, str]]:
+        """The versions that say different things, and where a reader finds what each says."""
+        ids = dict.fromkeys(version for conflict in error.conflicts for version in conflict.versions)
+        uuids = [repo.nodes[each].uuid for each in ids for repo in self.kernel.repos if each in repo.nodes]
+        before, node, below = path.partition("/api/node/")
+        rest = below.partition("/")[2]
+        return [(uuid, f"{before}{node}{quote(uuid, safe='')}/{rest}" if node else "") for uuid in uuids[:_MOST_SIDES]]
 
     def _route(self, scope: Scope) -> tuple[Route, dict[str, str], Any]:
         """The endpoint of a request, its parameters, and the instance at its version if it is one of a datatype."""
-        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-        root = scope.get("root_path", "")
-        if root:
-            raw = raw.removeprefix(root.encode())
         method: str = scope["method"]
-        if method == "OPTIONS":
-            raise HTTPError(204, "")
-        segments = segments_of(raw)
+        if method == "POST" and any(
+            name == b"x-http-method-override" and value == b"GET" for name, value in scope["headers"]
+        ):
+            method = "GET"
+        segments = segments_of(raw_path(scope) if not scope.get("root_path") else path_below(scope))
         below_instance = len(segments) > 4 and segments[1] == "node" and segments[0] == "api"
+        refused: HTTPError | None = None
         if not below_instance or segments[4] in self._common:
-            found = self.routes.find(method, segments)
+            try:
+                found = self.routes.find(method, segments)
+            except HTTPError as error:
+                if not below_instance:
+                    raise
+                found, refused = None, error
             if found is not None:
                 return *found, None
         if below_instance or (len(segments) == 4 and segments[1] == "node" and segments[0] == "api"):
-            return self._route_instance(method, segments)
+            return self._route_instance(method, segments, refused)
         raise HTTPError(404, "no such URL")
 
-    def _route_instance(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str], Any]:
+    def _route_instance(
+        self, method: str, segments: list[str], refused: HTTPError | None
+    ) -> tuple[Route, dict[str, str], Any]:
+        """The endpoint of a datatype; ``refused`` is what the path of an endpoint of all instances has to say."""
         version = self.kernel.repos.resolve(segments[2])
         instance = version.repo.instance(segments[3])
         datatype = instance.datatype
@@ -153,6 +179,8 @@ class App:
             routes = self._by_type[datatype] = Routes()
             routes.extend(datatype.endpoints, datatype)
         found = routes.find(method, segments, 4)
+        if found is None and refused is not None:
+            raise refused
         if found is None:
             known = f"See API help at /api/help/{datatype.typename}"
             raise HTTPError(400, f'Bad API call ({"/".join(segments[4:])}) for data "{instance.name}".  {known}')
@@ -186,44 +214,37 @@ class App:
         throttled = query.get("throttle") in ("on", "true")
         if throttled:
             self.pool.throttle()
-        length = content_length(headers)
-        held = self._held(endpoint, length)
+        claim = Claim(self.pool, self.config.limits.body)
         try:
-            if held:
-                await self.pool.hold(held)
-            body, stream = await self._body(endpoint, length, receive)
+            length = content_length(headers, scope.get("http_version", "1.1"))
+            body, stream = await self._body(endpoint, length, receive, claim)
             user = caller.user or query.get("u", "")
-            request = Request(scope["method"], parameters, query, headers, body, user, query.get("app", ""), stream)
+            request = Request(
+                scope["method"], parameters, query, headers, body, user, query.get("app", ""), stream, caller.admin
+            )
             if endpoint.quick and target is not None:
                 return await self._call_quick(route, target, request, caller)
             if endpoint.heavy or endpoint.mutates or endpoint.streams:
                 return await self.pool.run(self._call, route, target, request, caller)
             return self._call(route, target, request, caller)
         finally:
-            if held:
-                await self.pool.free(held)
             if throttled:
                 self.pool.unthrottle()
+            await claim.release()
 
-    def _held(self, endpoint: Endpoint, length: int | None) -> int:
-        """Bytes to account for while the body is in memory."""
+    async def _body(
+        self, endpoint: Endpoint, length: int | None, receive: Receive, claim: Claim
+    ) -> tuple[bytes, BodyStream | None]:
         limits = self.config.limits
-        if endpoint.streams or length == 0:
-            return 0
-        if length is None:
-            return min(limits.body, limits.memory)
-        if length > limits.body:
+        if length is not None and length > limits.body:
             raise HTTPError(413, f"the body is larger than {limits.body} bytes", connection="close")
-        return length if length > 1 << 16 else 0
-
-    async def _body(self, endpoint: Endpoint, length: int | None, receive: Receive) -> tuple[bytes, BodyStream | None]:
-        limits = self.config.limits
         if endpoint.streams:
             loop = asyncio.get_running_loop()
-            return b"", BodyStream(receive, loop, limits.body, limits.idle_seconds)
+            return b"", BodyStream(receive, loop, limits.body, Pace(limits.idle_seconds, limits.slowest))
         if length == 0:
             return b"", None
-        return await read_body(receive, limits.body, limits.idle_seconds), None
+        pace = Pace(limits.idle_seconds, limits.slowest)
+        return await read_body(receive, limits.body, pace, length, claim.grow), None
 
     def _call(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
         if target is None:

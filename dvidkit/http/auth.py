@@ -11,6 +11,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from dvidkit.endpoints import Endpoint
@@ -52,7 +53,7 @@ class Gatekeeper:
         if config.jwt_secret and len(config.jwt_secret.encode()) < _SECRET_BYTES:
             raise BadConfig(f"the secret for tokens needs {_SECRET_BYTES} bytes or more", setting="jwt_secret")
         self._config = config
-        self._blocked = dict(_blocked(line) for line in config.blocklist if line.strip())
+        self._blocked = dict(_blocked(line) for line in _lines(config) if line.strip())
         self.trivial = not (config.jwt_secret or config.admin_token or self._blocked)
         """Nothing is asked of anybody, so headers need not be looked at."""
 
@@ -78,12 +79,13 @@ class Gatekeeper:
             HTTPError: needs a token (401), or an administrator (403).
         """
         config = self._config
-        if endpoint.role == "admin" and config.admin_token and not caller.admin:
-            raise HTTPError(403, "this needs the admin token")
         if endpoint.mutates and config.mode == "readonly":
             raise HTTPError(400, "the server is in read-only mode")
-        if config.jwt_secret and not caller.signed and (endpoint.mutates or not config.public_read):
+        personal = endpoint.mutates or endpoint.role or not config.public_read
+        if config.jwt_secret and not caller.signed and personal:
             raise HTTPError(401, "this needs a token", www_authenticate="Bearer")
+        if endpoint.role == "admin" and not caller.admin and (config.admin_token or config.jwt_secret):
+            raise HTTPError(403, "this needs the admin token")
 
     def issue(self, user: str, lifetime: int = _LIFETIME) -> str:
         """A token for a user.
@@ -112,8 +114,13 @@ class Gatekeeper:
         return bool(wanted) and any(hmac.compare_digest(token.encode(), wanted) for token in shown)
 
     def _address(self, headers: Mapping[str, str], address: str) -> str:
-        if address in self._config.trusted_proxies:
-            return headers.get("x-forwarded-for", address).split(",")[0].strip()
+        """Where a request comes from: of what trusted proxies say, the nearest that is none of them."""
+        proxies = self._config.trusted_proxies
+        if address in proxies:
+            for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+                address = hop.strip() or address
+                if address not in proxies:
+                    break
         return address
 
     def _refuse_blocked(self, user: str, address: str) -> None:
@@ -122,6 +129,16 @@ class Gatekeeper:
             if what in self._blocked:
                 name = user if what.startswith("u=") else address
                 raise HTTPError(429, f'User "{name}" is blocked: {self._blocked[what]}')
+
+
+def _lines(config: ServiceConfig) -> list[str]:
+    if not config.blocklist_file:
+        return list(config.blocklist)
+    try:
+        lines = Path(config.blocklist_file).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"the blocklist cannot be read: {error}", setting="blocklist_file") from None
+    return [*config.blocklist, *lines]
 
 
 def _blocked(line: str) -> tuple[str, str]:

@@ -10,10 +10,16 @@ from dvidkit.http.wire import Scope
 _ANY: Final = [(b"access-control-allow-origin", b"*")]
 _PREFLIGHT: Final = [
     (b"access-control-allow-methods", b"GET, POST, DELETE, HEAD, PUT"),
-    (b"access-control-allow-headers", b"Authorization, Content-Type, Range, X-DVID-Admin-Token"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Content-Type, Range, X-DVID-Admin-Token, X-HTTP-Method-Override",
+    ),
     (b"access-control-max-age", b"86400"),
 ]
-_EXPOSED: Final = (b"access-control-expose-headers", b"Content-Range, Accept-Ranges, Content-Length")
+_EXPOSED: Final = (
+    b"access-control-expose-headers",
+    b"Content-Range, Accept-Ranges, Content-Length, Link, X-DVID-Ignored-Settings",
+)
 
 
 class Cors:
@@ -23,7 +29,9 @@ class Cors:
         self._any = "*" in origins
         self._origins = {origin.rstrip("/").encode() for origin in origins}
         self._always = [(b"timing-allow-origin", b"*")] if timing else []
-        self._open = [*_ANY, *self._always]
+        self._open = [*_ANY, _EXPOSED, *self._always]
+        if not self._any:
+            self._always.append((b"vary", b"Origin"))
 
     def headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         """For the answer to this request."""
@@ -34,6 +42,4 @@ class Cors:
         if not origin or not allowed:
             return self._always
         found = [(b"access-control-allow-origin", b"*" if self._any else origin), _EXPOSED, *self._always]
-        if not self._any:
-            found.append((b"vary", b"Origin"))
         return found + _PREFLIGHT if scope["method"] == "OPTIONS" else found

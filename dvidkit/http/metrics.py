@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+from dvidkit.http.routes import METHODS
 from dvidkit.kernel import Kernel
 
 _BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -26,6 +27,8 @@ class Metrics:
 
     def count(self, method: str, path: str, status: int, seconds: float) -> None:
         """One answer."""
+        if method not in METHODS:
+            method = "other"
         self._answers[method, path, status] += 1
         self._seconds[path] += seconds  # type: ignore[assignment]
         below = self._below.get(path)

@@ -8,7 +8,7 @@ import msgspec
 
 from dvidkit import branching, upkeep
 from dvidkit.endpoints import BINARY, JSON, TEXT, Query, Request, Response, endpoint, json_body, to_json
-from dvidkit.errors import BadKey, BadPayload
+from dvidkit.errors import BadKey, BadPayload, VersionLocked
 from dvidkit.http.api import Api, text, texts
 from dvidkit.http.helptext import datatype_help
 from dvidkit.http.shapes import instance_json
@@ -33,7 +33,7 @@ class NodeApi(Api):
         """Replace the note of an open version: ``{"note": text}``."""
         note = text(json_body(request, dict[str, Any]), "note", needed=True)
         version = self.version(request)
-        version.repo.set_note(version, note)
+        version.repo.set_note(version, note, override=request.admin)
         return Response()
 
     @endpoint("GET", "api/node/{uuid}/log", returns=JSON)
@@ -48,7 +48,7 @@ class NodeApi(Api):
         if "log" not in document:
             raise BadPayload("the body needs 'log', a list of texts")
         version = self.version(request)
-        version.repo.add_log(version, texts(document["log"], "log"))
+        version.repo.add_log(version, texts(document["log"], "log"), override=request.admin)
         return Response()
 
     @endpoint("GET", "api/node/{uuid}/commit", returns=JSON)
@@ -63,7 +63,7 @@ class NodeApi(Api):
         document = _document(request)
         version = self.version(request)
         version.commit(text(document, "note"), texts(document.get("log"), "log"))
-        return Response(b'{"committed": "%s"}' % version.uuid.encode(), JSON)
+        return Response(b'{"committed": %s}' % msgspec.json.encode(version.uuid), JSON)
 
     @endpoint("POST", "api/node/{uuid}/newversion", takes=JSON, returns=JSON)
     def new_version(self, request: Request) -> Response:
@@ -108,7 +108,7 @@ class NodeApi(Api):
     def set_tags(self, request: Request) -> Response:
         """Set tags of the instance: ``{"name": "value", …}``; others stay unless ``replace=true``."""
         tags = json_body(request, dict[str, str])
-        upkeep.set_tags(self._instance(request)[0], tags, replace=request.flag("replace"))
+        upkeep.set_tags(self._changeable(request), tags, replace=request.flag("replace"))
         return Response()
 
     @endpoint("POST", "api/node/{uuid}/{data}/sync", takes=JSON, query=(Query("replace", "drop others", ("true",)),))
@@ -116,8 +116,9 @@ class NodeApi(Api):
         """Have the instance answer the events of others: ``{"sync": "name1,name2"}``."""
         names = text(json_body(request, dict[str, Any]), "sync", needed=True)
         listed = [name.strip() for name in names.split(",") if name.strip()]
+        instance = self._changeable(request)
         if listed or request.flag("replace"):
-            upkeep.set_syncs(self._instance(request)[0], listed, replace=request.flag("replace"))
+            upkeep.set_syncs(instance, listed, replace=request.flag("replace"))
         return Response()
 
     @endpoint("POST", "api/node/{uuid}/{data}/blobstore", takes=BINARY, returns=JSON)
@@ -144,12 +145,21 @@ class NodeApi(Api):
         instance, _ = self._instance(request)
         resolve = self.kernel.repos.resolve
         first, last = resolve(request.path["begin"]), resolve(request.path["end"])
+        if not (first.repo is last.repo is instance.repo):
+            raise HTTPError(400, f"the versions are not both of the repo of {instance.name!r}")
         line = [last]
         while line[-1] != first:
             if not line[-1].parents:
                 raise HTTPError(400, f"version {last.uuid} does not descend from {first.uuid} through first parents")
             line.append(line[-1].parents[0])
         return _records(instance, line)
+
+    def _changeable(self, request: Request) -> DataInstance:
+        """The instance, if the version lets it be changed: as in DVID, through an open one or by an administrator."""
+        instance, version = self._instance(request)
+        if instance.versioned and version.locked and not (request.admin or self.kernel.full_write):
+            raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
+        return instance
 
     def _instance(self, request: Request) -> tuple[DataInstance, Version]:
         version = self.version(request)
@@ -174,7 +184,7 @@ def _document(request: Request) -> dict[str, Any]:
 
 
 def _child(child: Version) -> Response:
-    return Response(b'{"child": "%s"}' % child.uuid.encode(), JSON)
+    return Response(b'{"child": %s}' % msgspec.json.encode(child.uuid), JSON)
 
 
 def _records(instance: DataInstance, versions: list[Version]) -> Response:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from dvidkit.http.service import Limits
 from dvidkit.http.status import HTTPError
 
 Result = TypeVar("Result")
+
+_FREE: Final = 1 << 16
+"""Bytes of a body that are not accounted for."""
 
 
 class Pool:
@@ -23,7 +26,9 @@ class Pool:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._executor = ThreadPoolExecutor(limits.workers, thread_name_prefix="dvidkit-http")
+        self._workers = limits.workers
+        self._executor: ThreadPoolExecutor | None = None
+        self._patience = limits.idle_seconds
         self._most = limits.workers + limits.waiting
         self._memory = limits.memory
         self._held = 0
@@ -40,11 +45,20 @@ class Pool:
         """
         if self.active >= self._most:
             raise HTTPError(503, f"the server has {self.active} requests to work on; try again")
+        return await self.finish(function, *args)
+
+    async def finish(self, function: Callable[..., Result], *args: object) -> Result:
+        """``run`` for what was begun and must go on: it is not turned away."""
         self.active += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+            return await asyncio.get_running_loop().run_in_executor(self._threads(), function, *args)
         finally:
             self.active -= 1
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="dvidkit-http")
+        return self._executor
 
     def throttle(self) -> None:
         """Begin a throttled call.
@@ -63,10 +77,17 @@ class Pool:
         self.throttled -= 1
 
     async def hold(self, size: int) -> None:
-        """Wait until this many bytes more may be held by requests; a single larger request is let in alone."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._held == 0 or self._held + size <= self._memory)
-            self._held += size
+        """Wait until this many bytes more may be held by requests; a single larger request is let in alone.
+
+        Raises:
+            HTTPError: others did not let go in time (503).
+        """
+        try:
+            async with asyncio.timeout(self._patience), self._freed:
+                await self._freed.wait_for(lambda: self._held == 0 or self._held + size <= self._memory)
+                self._held += size
+        except TimeoutError:
+            raise HTTPError(503, "the memory for requests is taken; try again") from None
 
     async def free(self, size: int) -> None:
         """Give held bytes back."""
@@ -75,5 +96,33 @@ class Pool:
             self._freed.notify_all()
 
     def close(self) -> None:
-        """Wait for running calls and end the threads."""
-        self._executor.shutdown(wait=True, cancel_futures=False)
+        """Wait for running calls and end the threads; a later call begins new ones."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=False)
+
+
+class Claim:
+    """The memory that the body of one request takes, claimed as it comes: who announces much holds nothing by it."""
+
+    def __init__(self, pool: Pool, limit: int) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._held = 0
+
+    async def grow(self, size: int) -> None:
+        """Claim what a body of this many bytes needs, ever larger pieces ahead.
+
+        Raises:
+            HTTPError: others did not let go in time (503).
+        """
+        if size > max(self._held, _FREE):
+            wanted = min(max(2 * size, 16 * _FREE), max(self._limit, size))
+            await self._pool.hold(wanted - self._held)
+            self._held = wanted
+
+    async def release(self) -> None:
+        """Give everything back."""
+        if self._held:
+            await self._pool.free(self._held)
+            self._held = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from dvidkit import branching, upkeep
 from dvidkit.endpoints import JSON, TEXT, Query, Request, Response, endpoint, json_body, to_json
 from dvidkit.errors import BadPayload
@@ -71,12 +73,14 @@ class RepoApi(Api):
         datatype = self.kernel.plugins.datatype(typename)
         settings = {key: value for key, value in config.items() if key not in ("typename", "dataname", "sync")}
         known, ignored = datatype.settings.sift(settings)
+        sources = [part.strip() for part in text(config, "sync").split(",") if part.strip()]
+        upkeep.check_syncs(version.repo, datatype, name, sources)
         instance = version.repo.create_instance(typename, name, version, **known)
-        if config.get("sync"):
-            upkeep.set_syncs(instance, [part.strip() for part in text(config, "sync").split(",")])
+        if sources:
+            upkeep.set_syncs(instance, sources)
         result = f"Added {name} [{typename}] to node {version.uuid}"
         headers = {_IGNORED: ", ".join(sorted(ignored))} if ignored else {}
-        return Response(b'{"result": "%s"}' % result.encode(), JSON, headers=headers)
+        return Response(b'{"result": %s}' % msgspec.json.encode(result), JSON, headers=headers)
 
     @endpoint("GET", "api/repo/{uuid}/branch-versions/{branch}", returns=JSON)
     def branch_versions(self, request: Request) -> Response:

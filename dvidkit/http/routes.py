@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from dvidkit.endpoints import Endpoint, Response
 from dvidkit.http.status import HTTPError
 
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 
 Handler = Callable[..., Response]
@@ -60,9 +62,21 @@ class Routes:
         route = Route(endpoint, tuple(names), handler)
         table = node.rest if segments and segments[-1].endswith("...}") else node.routes
         table[endpoint.method] = route
+        self.all.append(route)
         if endpoint.method == "GET":
             table.setdefault("HEAD", route)
-        self.all.append(route)
+            if endpoint.takes:
+                self._add_twin(table, route)
+
+    @staticmethod
+    def _add_twin(table: dict[str, Route], route: Route) -> None:
+        """What takes a body on ``GET`` takes it on ``POST`` too, for clients and proxies that drop bodies of ``GET``.
+
+        Where ``POST`` means something else, ``X-HTTP-Method-Override: GET`` says which is meant.
+        """
+        table.setdefault(
+            "POST", Route(replace(route.endpoint, method="POST", mutates=False), route.names, route.handler)
+        )
 
     def extend(self, rows: Iterable[Endpoint], owner: Any) -> None:
         """Add the endpoints of an object or class whose methods they are."""
@@ -107,12 +121,14 @@ def segments_of(raw_path: bytes) -> list[str]:
     text.
 
     Raises:
-        HTTPError: not UTF-8 (400).
+        HTTPError: not UTF-8, or a ``%`` without two hexadecimal digits (400).
     """
     try:
         path = raw_path.decode("ascii")
         segments = path.split("/")
         if "%" in path:
+            if _BAD_ESCAPE.search(path):
+                raise HTTPError(400, "the URL has a % without two hexadecimal digits")
             segments = [
                 unquote_to_bytes(segment).decode("utf-8") if "%" in segment else segment for segment in segments
             ]

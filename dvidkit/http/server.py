@@ -23,6 +23,7 @@ DVID_VERSION = "v1.0.0"
 """What ``"DVID Version"`` says: clients parse it, and ask for what a DVID of this version has."""
 
 _MAX_USERS = 1000
+_DIGITS = 10
 
 
 class Latency(msgspec.Struct, rename="pascal"):
@@ -56,10 +57,12 @@ class ServerApi(Api):
         """What a datatype answers."""
         return Response(datatype_help(self.kernel.plugins.datatype(request.path["typename"])).encode(), TEXT)
 
-    @endpoint("GET", "api/openapi.json", returns=JSON)
+    @endpoint("GET", "api/openapi.json", returns=JSON, query=(Query("version", "with the instances of this version"),))
     def openapi(self, request: Request) -> Response:
-        """This API as an OpenAPI 3.1 document."""
-        return Response(msgspec.json.encode(openapi_document(self.app)), JSON)
+        """This API as an OpenAPI 3.1 document; with ``version`` the paths are those of its instances."""
+        reference = request.query.get("version")
+        version = self.kernel.repos.resolve(reference) if reference else None
+        return Response(msgspec.json.encode(openapi_document(self.app, version)), JSON)
 
     # --- how it is ---------------------------------------------------------------------------------------------------
 
@@ -164,7 +167,7 @@ class ServerApi(Api):
     @endpoint("GET", "api/server/types", returns=JSON)
     def types(self, request: Request) -> Response:
         """The datatypes in use: ``{name: url}``."""
-        used = {instance.datatype for repo in self.kernel.repos for instance in repo.instances.values()}
+        used = {instance.datatype for repo in self.kernel.repos for instance in list(repo.instances.values())}
         return to_json({each.typename: each.url for each in sorted(used, key=lambda each: each.typename)})
 
     @endpoint("GET", "api/server/compiled-types", returns=JSON)
@@ -188,12 +191,14 @@ class ServerApi(Api):
                 continue
         raise HTTPError(404, f"no blob {reference}")
 
-    @endpoint("GET", "api/server/token", returns=TEXT, query=(Query("user", "whose token"),), role="admin")
+    @endpoint("GET", "api/server/token", returns=TEXT, query=(Query("user", "whose token"),), role="user")
     def token(self, request: Request) -> Response:
-        """A token for a user, to be sent as ``Authorization: Bearer``."""
+        """A token to be sent as ``Authorization: Bearer``: a new one for who has one, any user's for administrators."""
         user = request.query.get("user") or request.user
         if not user:
             raise HTTPError(400, "say whose token: user=<name>")
+        if self.app.config.jwt_secret and user != request.user and not request.admin:
+            raise HTTPError(403, "a token for somebody else needs the admin token")
         return Response(self.app.gatekeeper.issue(user).encode(), TEXT)
 
     @endpoint("POST", "api/server/settings", takes=JSON, returns=TEXT, role="admin")
@@ -205,7 +210,7 @@ class ServerApi(Api):
             raise HTTPError(400, f"unknown setting {min(unknown)!r}; there are 'throttle' and 'gc'")
         if "throttle" in document:
             text = str(document["throttle"])
-            if not (text.isascii() and text.isdigit() and int(text) > 0):
+            if not (text.isascii() and text.isdigit() and len(text) < _DIGITS and int(text) > 0):
                 raise HTTPError(400, f"'throttle' must be a number of 1 or more, not {text!r}")
             self.app.pool.max_throttled = int(text)
         return Response(b"Settings changed.\n", TEXT)

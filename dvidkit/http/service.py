@@ -17,7 +17,8 @@ class Limits:
         box: bytes of voxels that one request may ask for.
         memory: bytes of bodies and boxes that all requests together may hold; beyond it requests wait.
         headers_seconds: to the end of the headers, in servers started by ``dvidkit serve``.
-        idle_seconds: between two pieces of a body.
+        idle_seconds: between two pieces of a body, and until memory for it is free.
+        slowest: bytes per second of a body, on the whole; slower ones are broken off.
         workers: threads for what may block or compute for long.
         waiting: requests that may wait for a worker; more are answered 503.
     """
@@ -27,6 +28,7 @@ class Limits:
     memory: int = 4 << 30
     headers_seconds: float = 10.0
     idle_seconds: float = 30.0
+    slowest: float = 1000.0
     workers: int = 8
     waiting: int = 256
 
@@ -39,7 +41,8 @@ class ServiceConfig:
         mode: ``readonly`` refuses every change, ``fullwrite`` lets committed versions be written.
         admin_token: makes a request an administrator's, as ``Authorization: Bearer``, ``X-DVID-Admin-Token`` or DVID's
             ``admintoken`` in the query; where there is none, everybody may do what DVID asks a token for.
-        jwt_secret: 32 bytes or more; with it requests must carry a token to change anything (``auth``).
+        jwt_secret: 32 bytes or more; with it requests must carry a token to change anything (``auth``), and only who
+            shows the admin token is an administrator.
         public_read: with a secret, reads need no token.
         cors: origins that may call from a browser; ``*`` is any.
         note, host: shown by ``/api/server/info``.

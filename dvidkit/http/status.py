@@ -5,7 +5,9 @@ DVID answers nearly every error with 400 and a line of text. Where dvidkit answe
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -39,6 +41,7 @@ _STATUS: Final[dict[type[Exception], int]] = {
 }
 """By class; a class that is not named has its nearest base's. Where DVID's clients know 400, it is 400."""
 
+_SHOWN: Final = 100
 PROBLEM: Final = "application/problem+json"
 
 
@@ -62,8 +65,11 @@ def status_of(error: Exception) -> int:
     return 500
 
 
-def error_response(error: Exception, path: str, *, problem: bool) -> Response:
+def error_response(error: Exception, path: str, *, problem: bool, sides: Sequence[tuple[str, str]] = ()) -> Response:
     """The answer to a request that failed: DVID's line of text, or a problem document (RFC 9457) for who asks for it.
+
+    Of a conflict the ``sides`` are told: UUIDs of versions that say different things, and the URLs where each is read
+    (docs/decisions/0009). They are in the document's ``versions``, and in a ``Link`` header in any case.
 
     An error that is none of ours is answered without its text: that may hold what is nobody's business.
     """
@@ -73,8 +79,16 @@ def error_response(error: Exception, path: str, *, problem: bool) -> Response:
     headers = dict(error.headers) if isinstance(error, HTTPError) else {}
     if status in (503, 429) and "retry-after" not in headers:
         headers["retry-after"] = "1"
+    if sides:
+        headers["link"] = ", ".join(f'<{url}>; rel="alternate"; title="{quote(uuid)}"' for uuid, url in sides if url)
     if problem:
         code = getattr(error, "code", "http") if ours else "internal"
-        document = {"type": f"urn:dvidkit:{code}", "title": text, "status": status, "instance": path}
+        document: dict[str, Any] = {"type": f"urn:dvidkit:{code}", "title": text, "status": status, "instance": path}
+        if isinstance(error, errors.VersionConflict):
+            document["versions"] = [{"uuid": uuid, "url": url} for uuid, url in sides]
+            document["conflicts"] = [
+                {"tkey": conflict.tkey.hex(), "versions": len(conflict.versions)}
+                for conflict in error.conflicts[:_SHOWN]
+            ]
         return Response(msgspec.json.encode(document), PROBLEM, status, headers)
-    return Response(f"{text} ({path}).\n".encode(), TEXT, status, headers)
+    return Response(f"{text} ({path}).\n".encode(errors="backslashreplace"), TEXT, status, headers)

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
 
 from dvidkit.endpoints import Response
 from dvidkit.http.status import HTTPError
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NO_BODY: Final = frozenset({204, 304})
+_LONGEST_NUMBER: Final = 18
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+def raw_path(scope: Scope) -> bytes:
+    """The path as it was sent, percent-encoded, without the query."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        return quote(scope["path"]).encode()
+    return raw if b"?" not in raw else raw.partition(b"?")[0]
+
+
+def path_below(scope: Scope) -> bytes:
+    """The part of the path that is below where the application is mounted."""
+    raw, root = raw_path(scope), str(scope["root_path"]).rstrip("/")
+    for prefix in (quote(root).encode(), root.encode()):
+        if raw.startswith(prefix) and raw[len(prefix) : len(prefix) + 1] in (b"/", b""):
+            return raw[len(prefix) :]
+    path: str = scope["path"]
+    if path.startswith(f"{root}/"):
+        return quote(path[len(root) :]).encode()
+    return raw
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -36,22 +62,59 @@ def query_of(scope: Scope) -> dict[str, str]:
         raise HTTPError(400, "the query of the URL is not UTF-8") from None
 
 
-def content_length(headers: dict[str, str]) -> int | None:
-    """Bytes of the body as announced; ``None`` if the body is chunked, 0 if there is none.
+def content_length(headers: dict[str, str], http_version: str = "1.1") -> int | None:
+    """Bytes of the body as announced; ``None`` if that was not said, 0 if there is no body.
+
+    From HTTP/2 on a body needs no announcement at all.
 
     Raises:
         HTTPError: not a number (400).
     """
     if "transfer-encoding" in headers:
         return None
-    text = headers.get("content-length", "0")
-    if not (text.isascii() and text.isdigit()):
+    text = headers.get("content-length")
+    if text is None:
+        return 0 if http_version.startswith("1") else None
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise HTTPError(400, "Content-Length is not a number")
     return int(text)
 
 
-async def read_body(receive: Receive, limit: int, idle_seconds: float) -> bytes:
+class Pace:
+    """How slowly a body may come: with no gap longer than ``idle``, and on the whole not below ``rate``."""
+
+    __slots__ = ("_begun", "_idle", "_rate", "_size")
+
+    def __init__(self, idle: float, rate: float) -> None:
+        self._idle = idle
+        self._rate = rate
+        self._begun = time.monotonic()
+        self._size = 0
+
+    async def next(self, receive: Receive) -> Message:
+        """The next piece of the body.
+
+        Raises:
+            HTTPError: it came too slowly (408), or the client went away (400).
+        """
+        message = await receive_within(receive, self._idle)
+        self._size += len(message.get("body", b""))
+        late = time.monotonic() - self._begun - self._idle
+        if late > 0 and self._size < late * self._rate and message.get("more_body"):
+            raise HTTPError(408, f"the body comes at less than {self._rate:.0f} bytes per second", connection="close")
+        return message
+
+
+async def read_body(
+    receive: Receive, limit: int, pace: Pace, length: int | None, grown: Callable[[int], Awaitable[object]]
+) -> bytes:
     """The whole body.
+
+    Args:
+        limit: bytes it may have.
+        pace: how slowly it may come.
+        length: bytes it was announced to have.
+        grown: awaited with the bytes so far, each time there are more.
 
     Raises:
         HTTPError: over the limit (413), too slow (408), or broken off (400).
@@ -60,13 +123,16 @@ async def read_body(receive: Receive, limit: int, idle_seconds: float) -> bytes:
     size = 0
     more = True
     while more:
-        message = await receive_within(receive, idle_seconds)
+        message = await pace.next(receive)
         piece: bytes = message.get("body", b"")
         more = message.get("more_body", False)
         size += len(piece)
         if size > limit:
             raise HTTPError(413, f"the body is larger than {limit} bytes", connection="close")
         pieces.append(piece)
+        await grown(size)
+    if length is not None and size != length:
+        raise HTTPError(400, f"the body has {size} bytes, not {length} as announced", connection="close")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -89,43 +155,73 @@ async def send_response(send: Send, response: Response, extra: list[tuple[bytes,
     """Send an answer whose body is bytes; of one to ``HEAD`` only the headers."""
     body = response.body
     assert isinstance(body, bytes)
-    headers = [(b"content-length", b"%d" % len(body))]
-    if response.media_type:
-        headers.append((b"content-type", response.media_type.encode("latin-1")))
+    if response.status in _NO_BODY:
+        body, headers = b"", []
+    else:
+        headers = [(b"content-length", b"%d" % len(body))]
+        if response.media_type:
+            headers.append((b"content-type", response.media_type.encode("latin-1")))
     if response.headers:
-        headers += [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()
-        ]
+        headers += _headers(response)
     await send({"type": "http.response.start", "status": response.status, "headers": headers + extra})
     await send({"type": "http.response.body", "body": b"" if head else body})
 
 
+def _headers(response: Response) -> list[tuple[bytes, bytes]]:
+    """The endpoint's own headers; whatever stands in a value, it is one header on one line."""
+    return [
+        (name.lower().encode("latin-1"), _CONTROL.sub("?", value).encode("latin-1", "backslashreplace"))
+        for name, value in response.headers.items()
+    ]
+
+
+Run = Callable[..., Awaitable[Any]]
+
+
 async def send_stream(
     send: Send,
+    receive: Receive,
     response: Response,
     extra: list[tuple[bytes, bytes]],
-    run: Callable[..., Awaitable[Any]],
+    run: Run,
+    first: bytes,
     *,
     head: bool,
 ) -> None:
-    """Send an answer whose body is an iterator, which is stepped in the pool, a few pieces ahead of the client.
+    """Send an answer whose body is an iterator, which is stepped in the pool.
 
-    If it raises, the connection is broken off, so that nobody takes a part for the whole.
+    If it raises, the connection is broken off, so that nobody takes a part for the whole. If the client goes away,
+    the iterator is not stepped again.
+
+    Args:
+        first: the first pieces, taken already so that what they raise could still be answered.
     """
     pieces = response.body
     assert not isinstance(pieces, bytes)
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers = _headers(response)
     if response.media_type:
         headers.append((b"content-type", response.media_type.encode("latin-1")))
-    first = b"" if head else await run(_take, pieces)
     await send({"type": "http.response.start", "status": response.status, "headers": headers + extra})
-    while first:
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-        first = await run(_take, pieces)
-    await send({"type": "http.response.body", "body": b""})
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        while first and not head and not gone.done():
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            first = await run(take, pieces)
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            await run(close)
 
 
-def _take(pieces: Iterator[bytes]) -> bytes:
+async def _gone(receive: Receive) -> None:
+    """Wait until the client goes away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def take(pieces: Iterator[bytes]) -> bytes:
     """The next pieces, joined to something worth sending."""
     taken: list[bytes] = []
     size = 0
@@ -140,11 +236,11 @@ def _take(pieces: Iterator[bytes]) -> bytes:
 class BodyStream:
     """A body as it arrives, for a handler in a worker thread: an iterator fed by the event loop, a few pieces ahead."""
 
-    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop, limit: int, idle_seconds: float) -> None:
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop, limit: int, pace: Pace) -> None:
         self._receive = receive
         self._loop = loop
         self._left = limit
-        self._idle = idle_seconds
+        self._pace = pace
         self._more = True
 
     def __iter__(self) -> Iterator[bytes]:
@@ -153,7 +249,7 @@ class BodyStream:
     def __next__(self) -> bytes:
         if not self._more:
             raise StopIteration
-        message = asyncio.run_coroutine_threadsafe(receive_within(self._receive, self._idle), self._loop).result()
+        message = asyncio.run_coroutine_threadsafe(self._pace.next(self._receive), self._loop).result()
         piece: bytes = message.get("body", b"")
         self._more = message.get("more_body", False)
         self._left -= len(piece)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,12 +59,14 @@ class Writing:
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that serves."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+        assert self._loop is not None
         return self._loop
 
     def expect(self) -> Written:
-        """For one request."""
+        """For one request. In the event loop, before its mutation is begun."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._called, self._sleeping = loop, False, []
         return Written(self)
 
     def expect_more(self, store: Store) -> None:
@@ -83,7 +86,8 @@ class Writing:
         self._finished.append((written, error))
         if not self._called and self._loop is not None:
             self._called = True
-            self._loop.call_soon_threadsafe(self._settle)
+            with suppress(RuntimeError):  # the loop was closed, and nobody waits
+                self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
         self._called = False

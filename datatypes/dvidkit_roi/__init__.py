@@ -1,0 +1,1 @@
+"""The datatype ``roi``: regions of interest, as spans of blocks."""
