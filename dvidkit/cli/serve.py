@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -61,7 +62,16 @@ def serve(
     config = replace(config, service=service, log=log, address=_address(config.address, host, port))
     if check:
         _describe(config)
-        return
+    else:
+        run_server(config, click.echo)
+
+
+def run_server(config: ServerConfig, on_ready: Callable[[str], object]) -> None:
+    """Run a server until a signal ends it; see ``dvidkit.http.serving.serve``.
+
+    Raises:
+        MissingExtra: what it needs is not installed.
+    """
     try:
         from dvidkit.http.serving import serve as run
     except ImportError as error:
@@ -70,7 +80,7 @@ def serve(
             plugin="server",
             install="pip install 'dvidkit[server]'",
         ) from error
-    run(config, click.echo)
+    run(config, on_ready)
 
 
 def _config(target: str | None, stores: tuple[str, ...], engine: str) -> ServerConfig:
@@ -79,11 +89,11 @@ def _config(target: str | None, stores: tuple[str, ...], engine: str) -> ServerC
     Raises:
         BadConfig: nothing to serve, or something wrong in the file.
     """
-    from dvidkit.http import serverconfig
+    from dvidkit.http import dvidtoml, serverconfig
 
     further = {alias: store_at(path, engine) for alias, path in map(_named, stores)}
     if target is not None and (Path(target).is_file() or target.endswith(".toml")):
-        config = serverconfig.from_file(target)
+        config = dvidtoml.from_file(target)
         return replace(config, stores={**config.stores, **further})
     if target is not None:
         further = {DEFAULT_STORE: store_at(target, engine), **further}

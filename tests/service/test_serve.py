@@ -171,7 +171,7 @@ def test_pid_file(start: Start, config: Config, tmp_path: Path) -> None:
 def test_least_ids(start: Start, config: Config) -> None:
     """New instances and mutations are numbered from there."""
     from dvidkit.engine import StoreConfig
-    from dvidkit.http.serverconfig import from_file
+    from dvidkit.http.dvidtoml import from_file
     from dvidkit.http.serving import opened_kernel
 
     file = config("[server]\ninstance_id_start = 100\nmin_mutation_id_start = 1000100000\n")

@@ -11,8 +11,9 @@ import pytest
 from dvidkit.config import Environment
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig
-from dvidkit.http.dvidtoml import KEYS
-from dvidkit.http.serverconfig import LogConfig, ServerConfig, WebClient, from_file, from_stores
+from dvidkit.http.dvidkeys import KEYS
+from dvidkit.http.dvidtoml import from_file
+from dvidkit.http.serverconfig import LogConfig, ServerConfig, WebClient, from_stores
 from dvidkit.http.service import Limits
 
 SAMPLE = Path(__file__).with_name("dvid-config-full.toml")
