@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import compress
 from operator import itemgetter
 from typing import Any, Final, Protocol, cast
@@ -163,6 +163,67 @@ class Reader:
         result = [None if entry is None else next(values) for entry in entries]
         _report(found, conflicts, result)
         return result
+
+    @contextmanager
+    def lent(
+        self, ctx: Context, tkeys: Sequence[bytes], *, conflicts: list[Conflict] | None = None
+    ) -> Iterator[list[memoryview | None]]:
+        """``get_many`` for the length of a ``with`` block, without copying values where the engine can lend them.
+
+        For large values that are decoded at once. See ``Lender.lend`` for what may be done in the block: nothing with
+        the store, by the thread that entered it.
+
+        Raises:
+            VersionConflict: a TKey is in conflict and no list was given for that; before the block.
+            CorruptData: a stored value is not what was written; before the block.
+        """
+        found: list[Conflict] = []
+        with self._instant() as access:
+            keys = [self._key_of_winner(access, ctx, as_bytes(tkey, "TKey"), found) for tkey in tkeys]
+            _report(found, conflicts, None)
+            present = [key for key in keys if key is not None]
+            with access.lend(present) as stored:
+                values = map(self._unseal_view, present, stored)
+                views = [None if key is None else next(values) for key in keys]
+                try:
+                    yield views
+                finally:
+                    for view in views:
+                        if view is not None:
+                            with suppress(BufferError):
+                                view.release()
+
+    def _key_of_winner(self, access: Access, ctx: Context, tkey: bytes, found: list[Conflict]) -> bytes | None:
+        """The full key that ``get`` would read, if there is a value."""
+        if not isinstance(ctx, VersionedContext):
+            return self._plain_key(ctx, tkey)
+        base = ctx.prefix + tkey
+        end = base + ctx.ceiling
+        key: bytes | None = access.last_before(end, base, keys_only=True)
+        if key is None:
+            self._refuse_long(base)
+            return None
+        live = ctx.decides.get(key[-9:]) if len(key) == len(end) else None
+        if live is None:
+            try:
+                key = winner(access, ctx, base, keys_only=True)
+            except VersionConflict as error:
+                found.extend(error.conflicts)
+                return None
+            return key
+        return key if live else None
+
+    def _unseal_view(self, key: bytes, stored: bytes | memoryview | None) -> memoryview | None:
+        if stored is None:
+            return None
+        view = memoryview(stored)
+        self._gets += 1
+        self._total.value_bytes_read += len(view)
+        if not self._sealed:
+            return view
+        if crc32(view, crc32(key, SEAL)) != SEAL:
+            raise checksum.corrupt(key)
+        return view[_WHOLE]
 
     @staticmethod
     def _winner_or_conflict(access: Access, ctx: VersionedContext, tkey: bytes, found: list[Conflict]) -> Any:
