@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, cast
 
-from dvidkit.engine import ByteReader, Capability, Item, LastReader, ManyReader, PageReader, SeekReader
+from dvidkit.engine import ByteReader, Capability, Item, LastReader, Lender, ManyReader, PageReader, SeekReader
 
 _FIRST_PAGE: Final = 1
 _PAGE_ROWS: Final = 1024
@@ -18,20 +19,21 @@ _SAMPLE: Final = 32
 _value_of: Final = itemgetter(1)
 
 Pages = Iterator[list[Item]] | Iterator[list[bytes]]
+Lent = Sequence[bytes | memoryview | None]
 
 
 class Access:
     """Reads of one store or snapshot, bound once so that a call costs no look-up of what the engine can do.
 
     Attributes:
-        get, get_many, last_before, first_from, pages: as ``get``, ``get_many``, ``seek_last_before``,
-            ``seek_first_from`` and ``scan_pages`` of the engine contract.
+        get, get_many, lend, last_before, first_from, pages: as ``get``, ``get_many``, ``lend``,
+            ``seek_last_before``, ``seek_first_from`` and ``scan_pages`` of the engine contract.
         scan: the engine's ``scan``.
         last: the engine's ``scan_last_before``, or ``None``.
         seeks: the engine seeks natively, so skipping over rows can pay.
     """
 
-    __slots__ = ("first_from", "get", "get_many", "last", "last_before", "pages", "scan", "seeks")
+    __slots__ = ("first_from", "get", "get_many", "last", "last_before", "lend", "pages", "scan", "seeks")
 
     def __init__(self, reader: ByteReader, features: frozenset[Capability]) -> None:
         self.get: Callable[[bytes], bytes | None] = reader.get
@@ -53,9 +55,17 @@ class Access:
         self.get_many: Callable[[Sequence[bytes]], list[bytes | None]] = (
             cast(ManyReader, reader).get_many if Capability.GET_MANY in features else self._get_each
         )
+        self.lend: Callable[[Sequence[bytes]], AbstractContextManager[Lent]] = (
+            getattr(cast(Lender, reader), "lend", self._lend_copies)
+            if Capability.LEND in features
+            else self._lend_copies
+        )
 
     def _get_each(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return list(map(self.get, keys))
+
+    def _lend_copies(self, keys: Sequence[bytes]) -> AbstractContextManager[Lent]:
+        return nullcontext(self.get_many(keys))
 
     def _scan_last_before(self, end: bytes, floor: bytes, *, keys_only: bool = False) -> Item | bytes | None:
         return next(self.scan(floor, end, reverse=True, keys_only=keys_only), None)

@@ -26,10 +26,10 @@ _JOINED_MAX: Final = 2048
 """Above this many bytes a value is checked by itself: copying it to join would cost more than a call."""
 
 
-def _fastest() -> Callable[[bytes, int], int]:
+def _fastest() -> Callable[[bytes | memoryview, int], int]:
     for name in ("isal.isal_zlib", "zlib_ng.zlib_ng"):
         try:
-            fast: Callable[[bytes, int], int] = import_module(name).crc32
+            fast: Callable[[bytes | memoryview, int], int] = import_module(name).crc32
         except ImportError:
             continue
         return fast

@@ -6,7 +6,7 @@ method, path and documentation. Routing, help texts and the OpenAPI document are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -224,6 +224,18 @@ def json_body(request: Request, kind: Any) -> Any:
         raise BadPayload(f"the body does not fit: {error}") from None
     except RecursionError:
         raise BadPayload("the body is nested too deeply") from None
+
+
+_SMALL: Final = 1 << 20
+
+
+def gathered(pieces: Iterable[bytes], media_type: str) -> Response:
+    """An answer of many pieces, all of which are made before the first is sent: what fails, fails as an error."""
+    made = list(pieces)
+    size = sum(map(len, made))
+    if size <= _SMALL:
+        return Response(b"".join(made), media_type)
+    return Response(iter(made), media_type, headers={"Content-Length": str(size)})
 
 
 def to_json(value: Any) -> Response:

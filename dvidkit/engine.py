@@ -17,6 +17,7 @@ engine: they become the ``StoreError`` that fits, with the original as ``__cause
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol, overload, runtime_checkable
@@ -34,6 +35,8 @@ class Capability(StrEnum):
 
     GET_MANY = "get_many"
     """``get_many`` on stores and snapshots."""
+    LEND = "lend"
+    """``lend`` on snapshots."""
     SEEK = "seek"
     """``seek_last_before`` and ``seek_first_from`` on stores and snapshots."""
     LAST = "last"
@@ -225,6 +228,20 @@ class ManyReader(Protocol):
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """``get`` of each key, in order, all of one instant."""
+        ...
+
+
+@runtime_checkable
+class Lender(Protocol):
+    """``Capability.LEND``: large values are read where they lie, not copied out first."""
+
+    def lend(self, keys: Sequence[bytes], /) -> AbstractContextManager[Sequence[bytes | memoryview | None]]:
+        """What ``get_many`` returns, for the length of a ``with`` block.
+
+        A ``memoryview`` is read-only, may be read by any thread, and only inside the block: afterwards the bytes it
+        shows are somebody else's. Inside the block nothing may be asked of the snapshot or its store by the thread
+        that entered it. An engine may lend copies where it cannot do better.
+        """
         ...
 
 

@@ -8,7 +8,8 @@ bytes    content
 rest     payload: raw; snappy block; gzip stream; JPEG; or for lz4 the raw size (u32 little-endian) and one LZ4 block
 =======  ============================================================================================
 
-An empty value is stored as zero bytes, without a header. Gzip never has the checksum.
+An empty value is stored as zero bytes, without a header. Gzip never has the checksum. An lz4 payload of raw size 0 is
+not compressed: an early release of DVID wrote those.
 
 Source: DVID ``dvid/serialize.go`` (``SerializeData``, ``DeserializeData``).
 """
@@ -27,10 +28,16 @@ from dvidkit.settings import Checksum, Compression
 
 NONE, SNAPPY, GZIP, LZ4, JPEG = 0, 1, 2, 4, 5
 _CODES: Final[dict[str, int]] = {"none": NONE, "snappy": SNAPPY, "gzip": GZIP, "lz4": LZ4, "jpeg": JPEG}
+_KNOWN: Final = frozenset(_CODES.values())
 _CRC_BIT: Final = 1 << 3
 _GZIP_WBITS: Final = 31
-MAX_RAW: Final = 1 << 31
-"""Largest value that is unpacked unless the caller knows better: a header can claim anything."""
+_SIZE: Final = 4
+_LZ4_RATIO: Final = 255
+"""No LZ4 block unpacks to more than this many times its own size."""
+_NO_GZIP: Final = 0
+"""The gzip level that means no compression; DVID then stores the value raw."""
+MAX_RAW: Final = 0x7E000000
+"""Bytes of the largest value: what one LZ4 block can hold. A header can claim anything."""
 
 
 def pack(
@@ -39,19 +46,28 @@ def pack(
     """The value in its envelope.
 
     Raises:
+        LimitError: larger than ``MAX_RAW``.
         UnsupportedError: ``jpeg``, which only image data has, and image data comes compressed.
         MissingExtra: ``snappy`` without its library.
     """
     if not len(value):
         return b""
     code = _CODES[compression]
+    if code == GZIP and level == _NO_GZIP:
+        code = NONE
+    _refuse_over(len(value), MAX_RAW)
     payload = _compress(code, value, level)
+    return b"".join((head(code, payload, checksum), payload))
+
+
+def head(code: int, payload: bytes | memoryview, checksum: Checksum) -> bytes:
+    """What stands before a payload that is compressed already: one byte, or five with a checksum."""
     if checksum == "crc32" and code != GZIP:
-        return b"".join((bytes((code << 5 | _CRC_BIT,)), crc32(payload, 0).to_bytes(4, "little"), payload))
-    return bytes((code << 5,)) + payload
+        return bytes((code << 5 | _CRC_BIT,)) + crc32(payload, 0).to_bytes(4, "little")
+    return bytes((code << 5,))
 
 
-def unpack(stored: bytes, *, size: int | None = None) -> bytes:
+def unpack(stored: bytes | memoryview, *, size: int | None = None) -> bytes:
     """The value from its envelope.
 
     Args:
@@ -60,30 +76,32 @@ def unpack(stored: bytes, *, size: int | None = None) -> bytes:
 
     Raises:
         CorruptData: not an envelope, its checksum fails, or its payload does not unpack to ``size``.
+        LimitError: no ``size`` was given, and it is larger than ``MAX_RAW``.
         UnsupportedError: a JPEG, which is read as an image.
+        MissingExtra: ``snappy`` without its library.
     """
-    if not stored:
+    if not len(stored):
         value = b""
     else:
         code, payload = split(stored)
-        value = _decompress(code, payload, MAX_RAW if size is None else size)
+        value = _decompress(code, payload, MAX_RAW) if size is None else _decompress_known(code, payload, size)
     if size is not None and len(value) != size:
         raise CorruptData(f"a stored value unpacks to {len(value)} bytes, not {size}")
     return value
 
 
-def split(stored: bytes) -> tuple[int, memoryview]:
+def split(stored: bytes | memoryview) -> tuple[int, memoryview]:
     """(compression code, payload as stored) of an envelope that is not empty, its checksum checked.
 
     Raises:
         CorruptData: not an envelope, or its checksum fails.
     """
-    head, rest = stored[0], memoryview(stored)[1:]
-    code, check = head >> 5, head >> 3 & 3
-    if head & 7 or code not in _CODES.values() or check > 1:
-        raise CorruptData(f"a stored value begins with {head:#04x}, which is no envelope of DVID's")
+    first, rest = stored[0], memoryview(stored)[1:]
+    code, check = first >> 5, first >> 3 & 3
+    if first & 7 or code not in _KNOWN or check > 1:
+        raise CorruptData(f"a stored value begins with {first:#04x}, which is no envelope of DVID's")
     if check:
-        if len(rest) < 4 or crc32(bytes(rest[4:]), 0) != int.from_bytes(rest[:4], "little"):
+        if len(rest) < 4 or crc32(rest[4:], 0) != int.from_bytes(rest[:4], "little"):
             raise CorruptData("a stored value fails the checksum of its envelope")
         rest = rest[4:]
     return code, rest
@@ -95,49 +113,80 @@ def _compress(code: int, value: bytes | memoryview, level: int) -> bytes:
     if code == GZIP:
         return zlib.compress(value, level, _GZIP_WBITS)
     if code == SNAPPY:
-        return bytes(_snappy().compress_raw(value))
+        return bytes(_cramjam().snappy.compress_raw(value))
     if code == JPEG:
         raise UnsupportedError("a value cannot be compressed as JPEG here: store the JPEG itself", capability="jpeg")
     return bytes(value)
 
 
-def _decompress(code: int, payload: memoryview, limit: int) -> bytes:
+def _decompress_known(code: int, payload: memoryview, size: int) -> bytes:
     try:
-        if code == LZ4:
-            return _unpack_lz4(payload, limit)
-        if code == GZIP:
-            return _unpack_gzip(payload, limit)
-        if code == SNAPPY:
-            return bytes(_snappy().decompress_raw(payload))
-    except (lz4.block.LZ4BlockError, zlib.error, ValueError) as error:
-        raise CorruptData(f"a stored value does not unpack: {error}") from error
+        return _decompress(code, payload, size)
+    except LimitError as error:
+        raise CorruptData(f"a stored value holds {error.got} bytes or more, not {size}") from None
+
+
+def _decompress(code: int, payload: memoryview, limit: int) -> bytes:
     if code == JPEG:
         raise UnsupportedError("the value is a JPEG; read it as an image", capability="jpeg")
-    return bytes(payload)
+    if code == NONE:
+        return _within(bytes(payload), limit)
+    try:
+        return _UNPACKERS[code](payload, limit)
+    except (lz4.block.LZ4BlockError, zlib.error) as error:
+        raise CorruptData(f"a stored value does not unpack: {error}") from error
 
 
 def _unpack_lz4(payload: memoryview, limit: int) -> bytes:
-    size = int.from_bytes(payload[:4], "little")
-    if size > limit:
-        raise LimitError(f"a stored value claims {size} bytes, over {limit}", what="max_value", limit=limit, got=size)
+    if len(payload) < _SIZE:
+        raise CorruptData("a stored lz4 value is cut short")
+    size, block = int.from_bytes(payload[:_SIZE], "little"), payload[_SIZE:]
     if size == 0:
-        return bytes(payload[4:])
-    return bytes(lz4.block.decompress(payload[4:], uncompressed_size=size))
+        return _within(bytes(block), limit)
+    _refuse_over(size, limit)
+    if size > _LZ4_RATIO * len(block):
+        raise CorruptData(f"a stored lz4 value of {len(block)} bytes claims to hold {size}")
+    value = bytes(lz4.block.decompress(block, uncompressed_size=size))
+    if len(value) != size:
+        raise CorruptData(f"a stored lz4 value unpacks to {len(value)} bytes, not the {size} it claims")
+    return value
 
 
 def _unpack_gzip(payload: memoryview, limit: int) -> bytes:
     unpacker = zlib.decompressobj(_GZIP_WBITS)
-    value = unpacker.decompress(payload, limit + 1)
-    if len(value) > limit:
-        raise LimitError(f"a stored value unpacks to over {limit} bytes", what="max_value", limit=limit, got=len(value))
-    if not unpacker.eof:
-        raise CorruptData("a stored gzip value is cut short")
+    value = _within(unpacker.decompress(payload, limit + 1), limit)
+    if not unpacker.eof or unpacker.unused_data:
+        raise CorruptData("a stored gzip value is cut short, or something follows it")
     return value
 
 
-def _snappy() -> Any:
+def _unpack_snappy(payload: memoryview, limit: int) -> bytes:
+    cramjam = _cramjam()
     try:
-        return import_module("cramjam").snappy
+        _refuse_over(cramjam.snappy.decompress_raw_len(payload), limit)
+        return bytes(cramjam.snappy.decompress_raw(payload))
+    except cramjam.DecompressionError as error:
+        raise CorruptData(f"a stored value does not unpack: {error}") from error
+
+
+_UNPACKERS: Final = {LZ4: _unpack_lz4, GZIP: _unpack_gzip, SNAPPY: _unpack_snappy}
+
+
+def _within(value: bytes, limit: int) -> bytes:
+    _refuse_over(len(value), limit)
+    return value
+
+
+def _refuse_over(size: int, limit: int) -> None:
+    if size > limit:
+        raise LimitError(
+            f"a value of {size} bytes or more is too large; at most {limit}", what="max_value", limit=limit, got=size
+        )
+
+
+def _cramjam() -> Any:
+    try:
+        return import_module("cramjam")
     except ImportError as error:
         raise MissingExtra(
             "snappy values need cramjam: pip install 'dvidkit[snappy]'",

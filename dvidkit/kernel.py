@@ -16,6 +16,7 @@ from dvidkit.plugins import Plugins
 from dvidkit.records import InstanceRecord
 from dvidkit.repos import FIRST_MUTATION_ID, Repos
 from dvidkit.store import Store
+from dvidkit.workers import Workers
 
 _LOG: Final = logging.getLogger("dvidkit.kernel")
 DEFAULT_ENGINE: Final = "lmdb"
@@ -31,6 +32,7 @@ class Kernel:
         assignment: which of them keeps what.
         repos: the repos.
         feeds: delivery of the mutation log to plugins and to subscribers in other stores.
+        workers: threads for work on large values.
         full_write: committed versions take writes; for repairs and old test suites.
         least_instance_id, least_mutation_id: the smallest that are handed out.
     """
@@ -61,6 +63,7 @@ class Kernel:
         self.full_write = False
         self.least_instance_id = 1
         self.least_mutation_id = FIRST_MUTATION_ID
+        self.workers = Workers()
         self._closing = False
         self.stores: dict[str, Store] = {}
         try:
@@ -103,6 +106,7 @@ class Kernel:
             self._say_goodbye()
         for store in self.stores.values():
             store.close()
+        self.workers.close()
 
     def _say_goodbye(self) -> None:
         if self._closing:

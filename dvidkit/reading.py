@@ -11,34 +11,28 @@ Source: DVID ``storage/keyvalue.go`` (``KeyValueGetter``, ``OrderedKeyValueGette
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
 from operator import itemgetter
 from typing import Any, Final, Protocol, cast
 
 from dvidkit import checksum
 from dvidkit.access import Access
-from dvidkit.bounds import bounded, winner_or_conflict
-from dvidkit.checksum import SEAL, crc32
-from dvidkit.context import Context, MetadataContext, VersionedContext
+from dvidkit.bounds import bounded
+from dvidkit.context import Context, MetadataContext
 from dvidkit.contract import well_formed
-from dvidkit.engine import Capabilities, Limits
-from dvidkit.errors import BadType, LimitError, shown
-from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, VersionID, as_bytes, max_version_key
-from dvidkit.monitor import Counters
+from dvidkit.engine import Capabilities
+from dvidkit.errors import BadType, shown
+from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, as_bytes, max_version_key
+from dvidkit.points import KeyValue, PointReader, bytes_of, not_context, report
 from dvidkit.ranges import VisibleRange
-from dvidkit.resolve import Conflict, conflict_error, version_of, winner
+from dvidkit.resolve import Conflict
 
 _key_of: Final = itemgetter(0)
 _value_of: Final = itemgetter(1)
 _TKEY: Final = slice(PREFIX_SIZE, -SUFFIX_SIZE)
 _WHOLE: Final = slice(None, -checksum.SIZE)
-_unsealed: Final = itemgetter(_WHOLE)
 _data_tkey: Final = itemgetter(_TKEY)
 _metadata_tkey: Final = itemgetter(slice(1, None))
-_SAMPLE: Final = 32
-
-KeyValue = tuple[bytes, bytes]
 
 
 class Channel(Protocol):
@@ -49,151 +43,10 @@ class Channel(Protocol):
         ...
 
 
-class Reader:
+class Reader(PointReader):
     """The read half of the storage interface. ``Store`` and ``StoreSnapshot`` are readers."""
 
-    _access: Access
-    _last_before: Callable[..., Any]
-    _sealed: bool
     _capabilities: Capabilities
-    _limits: Limits
-    _total: Counters
-    _gets: int = 0
-
-    def _use(self, access: Access) -> None:
-        """Read through this from now on."""
-        self._access = access
-        self._last_before = access.last_before
-
-    def _instant(self) -> AbstractContextManager[Access]:
-        """Reads of one instant; a snapshot's own reads are that already."""
-        return nullcontext(self._access)
-
-    # --- one TKey ----------------------------------------------------------------------------------------------------
-
-    def get(self, ctx: Context, tkey: bytes) -> bytes | None:
-        """The value that the context sees, or ``None``. An empty value is a value.
-
-        Raises:
-            VersionConflict: merged versions each wrote a value.
-            CorruptData: the stored bytes are not what was written.
-        """
-        try:
-            base = ctx.prefix + tkey
-            end = base + ctx.ceiling  # type: ignore[union-attr]
-        except (TypeError, AttributeError):
-            return self._get_plain(ctx, tkey)
-        entry = self._last_before(end, base)
-        if entry is None:
-            self._refuse_long(base)
-            return None
-        key, stored = entry
-        try:
-            live = ctx.decides[key[-9:]]  # type: ignore[union-attr]
-        except KeyError:
-            return self._get_searching(cast(VersionedContext, ctx), base)
-        if len(key) != len(end):
-            return self._get_searching(cast(VersionedContext, ctx), base)
-        if not live:
-            return None
-        self._gets += 1
-        if self._sealed:
-            if crc32(stored, crc32(key, SEAL)) != SEAL:
-                raise checksum.corrupt(key)
-            return stored[:-4]  # type: ignore[no-any-return]
-        return stored  # type: ignore[no-any-return]
-
-    def exists(self, ctx: Context, tkey: bytes) -> bool:
-        """Whether ``get`` would return a value; raises when ``get`` would raise ``VersionConflict``."""
-        try:
-            base = ctx.prefix + tkey
-            end = base + ctx.ceiling  # type: ignore[union-attr]
-        except (TypeError, AttributeError):
-            return self._access.get(self._plain_key(ctx, tkey)) is not None
-        key = self._last_before(end, base, keys_only=True)
-        if key is None:
-            self._refuse_long(base)
-            return False
-        if len(key) == len(end):
-            live = ctx.decides.get(key[-9:])  # type: ignore[union-attr]
-            if live is not None:
-                return live
-        with self._instant() as access:
-            return winner(access, cast(VersionedContext, ctx), base, keys_only=True) is not None
-
-    def _get_searching(self, ctx: VersionedContext, base: bytes) -> bytes | None:
-        """``get`` where the last entry does not decide alone."""
-        with self._instant() as access:
-            entry = winner(access, ctx, base)
-        if entry is None:
-            return None
-        self._gets += 1
-        key, stored = entry
-        return checksum.unseal(key, stored) if self._sealed else stored
-
-    def _refuse_long(self, base: bytes) -> None:
-        """A key that no engine could hold is not merely absent."""
-        if len(base) + SUFFIX_SIZE > self._limits.max_key:
-            raise self._too_long(base)
-
-    def get_version(self, ctx: Context, tkey: bytes) -> VersionID | None:
-        """The version that wrote the value ``get`` returns, or ``None`` where ``get`` does."""
-        if not isinstance(ctx, VersionedContext):
-            found = self._access.get(self._plain_key(ctx, tkey)) is not None
-            return getattr(ctx, "version", VersionID(0)) if found else None
-        with self._instant() as access:
-            key = winner(access, ctx, ctx.prefix + as_bytes(tkey, "TKey"), keys_only=True)
-        if key is None:
-            self._refuse_long(ctx.prefix + tkey)
-            return None
-        return version_of(key)
-
-    def get_many(
-        self, ctx: Context, tkeys: Sequence[bytes], *, conflicts: list[Conflict] | None = None
-    ) -> list[bytes | None]:
-        """``get`` of each TKey, in order, all of one instant; a TKey in conflict counts as ``None`` in the result."""
-        tkeys = [as_bytes(tkey, "TKey") for tkey in tkeys]
-        found: list[Conflict] = []
-        with self._instant() as access:
-            if isinstance(ctx, VersionedContext):
-                self._refuse_long(ctx.prefix + max(tkeys, key=len, default=b""))
-                entries = [winner_or_conflict(access, ctx, tkey, found) for tkey in tkeys]
-            else:
-                keys = [self._plain_key(ctx, tkey) for tkey in tkeys]
-                stored = access.get_many(keys)
-                entries = [None if value is None else (key, value) for key, value in zip(keys, stored, strict=True)]
-        present = [entry for entry in entries if entry is not None]
-        values = iter(self._unseal_rows(present))
-        result = [None if entry is None else next(values) for entry in entries]
-        _report(found, conflicts, result)
-        return result
-
-    def _get_plain(self, ctx: Context, tkey: bytes) -> bytes | None:
-        key = self._plain_key(ctx, tkey)
-        stored = self._access.get(key)
-        if stored is None:
-            return None
-        self._gets += 1
-        return checksum.unseal(key, stored) if self._sealed else stored
-
-    def _plain_key(self, ctx: Context, tkey: bytes) -> bytes:
-        try:
-            key = ctx.prefix + tkey
-        except (TypeError, AttributeError):
-            raise _not_bytes(tkey) if hasattr(ctx, "prefix") else _not_context(ctx) from None
-        if not isinstance(ctx, MetadataContext):
-            key += ctx.suffix
-        if len(key) > self._limits.max_key:
-            raise self._too_long(key)
-        return key
-
-    def _too_long(self, key: bytes) -> LimitError:
-        limit = self._limits.max_key
-        return LimitError(
-            f"the key {shown(key)} is longer than {limit} bytes", what="max_key", limit=limit, got=len(key)
-        )
-
-    # --- ranges ------------------------------------------------------------------------------------------------------
 
     def get_range(
         self,
@@ -209,7 +62,7 @@ class Reader:
         result: list[KeyValue] = []
         for rows in self._pages(ctx, first, last, keys_only=False, limit=limit, conflicts=found):
             result += self._pairs(ctx, rows)
-        _report(found, conflicts, result)
+        report(found, conflicts, result)
         return result
 
     def keys_in_range(
@@ -227,7 +80,7 @@ class Reader:
         tkey_of = _metadata_tkey if isinstance(ctx, MetadataContext) else _data_tkey
         for rows in self._pages(ctx, first, last, keys_only=True, limit=limit, conflicts=found):
             result += map(tkey_of, rows)
-        _report(found, conflicts, result)
+        report(found, conflicts, result)
         return result
 
     def iter_range(
@@ -240,7 +93,7 @@ class Reader:
         found: list[Conflict] = []
         for rows in self._pages(ctx, first, last, keys_only=False, conflicts=found):
             yield from self._pairs(ctx, rows)
-        _report(found, conflicts, None)
+        report(found, conflicts, None)
 
     def process_range(
         self,
@@ -266,7 +119,7 @@ class Reader:
                     channel.put(key)
         finally:
             channel.put(None)
-        _report(found, conflicts, None)
+        report(found, conflicts, None)
 
     def _pages(
         self,
@@ -291,7 +144,7 @@ class Reader:
                     rows = rows[:left]
                     left -= len(rows)
                 self._gets += len(rows)
-                self._total.key_bytes_read += _bytes_of(rows, bytes if keys_only else _key_of)
+                self._total.key_bytes_read += bytes_of(rows, bytes if keys_only else _key_of)
                 yield rows
                 if left == 0:
                     seen.close()
@@ -306,7 +159,7 @@ class Reader:
             yield from access.pages(b"\x00" + first, b"\x00" + last + b"\x00", keys_only=keys_only)
             return
         if not hasattr(ctx, "ceiling") and not hasattr(ctx, "suffix"):
-            raise _not_context(ctx)
+            raise not_context(ctx)
         seen = VisibleRange(
             access,
             ctx,
@@ -325,7 +178,7 @@ class Reader:
 
     def _pairs(self, ctx: Context, rows: list[KeyValue]) -> list[KeyValue]:
         """(TKey, value) of stored rows, checked."""
-        self._total.value_bytes_read += _bytes_of(rows, _value_of)
+        self._total.value_bytes_read += bytes_of(rows, _value_of)
         if self._sealed:
             checksum.check(rows)
         if isinstance(ctx, MetadataContext):
@@ -334,15 +187,6 @@ class Reader:
         if self._sealed:
             return [(key[tkey], stored[whole]) for key, stored in rows]
         return [(key[tkey], value) for key, value in rows]
-
-    def _unseal_rows(self, rows: list[KeyValue]) -> list[bytes]:
-        """The values of stored rows, checked."""
-        values = list(map(_value_of, rows))
-        self._total.value_bytes_read += _bytes_of(rows, _value_of)
-        if not self._sealed:
-            return values
-        checksum.check(rows)
-        return list(map(_unsealed, values))
 
     # --- raw reads ---------------------------------------------------------------------------------------------------
 
@@ -364,24 +208,3 @@ class Reader:
                     if cancel is not None and cancel.is_set():
                         return
                     yield pair
-
-
-def _bytes_of(rows: list[Any], part: Callable[[Any], bytes]) -> int:
-    """Bytes of the keys or values: where they are many, from a sample, for counting would cost as much as reading."""
-    sample = rows if len(rows) < _SAMPLE else rows[:: len(rows) // _SAMPLE]
-    return sum(map(len, map(part, sample))) * len(rows) // (len(sample) or 1)
-
-
-def _report(found: list[Conflict], wanted: list[Conflict] | None, result: Any) -> None:
-    if wanted is not None:
-        wanted.extend(found)
-    elif found:
-        raise conflict_error(found, result)
-
-
-def _not_bytes(tkey: object) -> BadType:
-    return BadType(f"a TKey must be bytes, not {type(tkey).__name__}: {shown(tkey)}")
-
-
-def _not_context(ctx: object) -> BadType:
-    return BadType(f"not a context: {shown(ctx)}")

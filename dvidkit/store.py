@@ -33,7 +33,8 @@ from dvidkit.keys import (
 from dvidkit.ledger import Flags, Ledger
 from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
-from dvidkit.reading import KeyValue, Reader
+from dvidkit.points import KeyValue
+from dvidkit.reading import Reader
 from dvidkit.segment import Changes, Pairs, Segment, puts, segment
 from dvidkit.snapshot import Instant, StoreSnapshot
 from dvidkit.storerecord import StoreRecord, read_or_make

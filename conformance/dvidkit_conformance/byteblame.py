@@ -9,6 +9,7 @@ from dvidkit_conformance.results import Err, Foreign
 
 _BY_NAME: Final = {
     "get_many": "ENG-MANY-1",
+    "lend": "ENG-LEND-1",
     "seek_last_before": "ENG-SEEK-1",
     "seek_first_from": "ENG-SEEK-2",
     "scan_pages": "ENG-PAGES-1",

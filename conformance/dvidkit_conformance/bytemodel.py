@@ -89,6 +89,9 @@ class ByteModel:
 
     _scan_pages = _scan
 
+    def _lend(self, op: Op) -> Any:
+        return self._get_many(op)
+
     def _get_many(self, op: Op) -> Any:
         view = self._view(op)
         return [view.get(key) for key in op["keys"]] if isinstance(view, dict) else view

@@ -16,6 +16,7 @@ from dvidkit_conformance.session import Journal, Session
 
 _NEEDS: Final = {
     "get_many": "get_many",
+    "lend": "lend",
     "seek_last_before": "seek",
     "seek_first_from": "seek",
     "scan_pages": "pages",
@@ -150,6 +151,10 @@ class ByteSession(Session):
 
     def _get_many(self, op: Op) -> Any:
         return self._reader(op).get_many(op["keys"])
+
+    def _lend(self, op: Op) -> Any:
+        with self._reader(op).lend(op["keys"]) as values:
+            return [bytes(value) if isinstance(value, memoryview) else value for value in values]
 
     def _seek_last_before(self, op: Op) -> Any:
         return self._reader(op).seek_last_before(op["end"], op["floor"], keys_only=bool(op.get("keys_only")))

@@ -20,6 +20,7 @@ class LmdbEngine(Engine):
         features=frozenset(
             {
                 Capability.GET_MANY,
+                Capability.LEND,
                 Capability.SEEK,
                 Capability.LAST,
                 Capability.PAGES,

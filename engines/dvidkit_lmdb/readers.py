@@ -76,6 +76,13 @@ class Readers:
         except lmdb.Error as error:
             raise self._failure(error) from error
 
+    def begin_lending(self) -> lmdb.Transaction[memoryview] | None:
+        """A read transaction whose values are not copied; ``None`` if LMDB has no slot left for it."""
+        try:
+            return self._env.begin(buffers=True)
+        except lmdb.Error:
+            return None
+
     def take(self) -> Reader:
         """A reader that sees every commit so far.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import lmdb
@@ -105,6 +106,7 @@ class TxnView:
         self._lock = threading.Lock()
         self._txn: lmdb.Transaction[bytes] | None = txn
         self._cursor = txn.cursor()
+        self._lender: lmdb.Transaction[memoryview] | None = None
         self._ended: Callable[[], StoreError] = closed_error
 
     def get(self, key: bytes, /) -> bytes | None:
@@ -117,6 +119,33 @@ class TxnView:
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """See ``ManyReader.get_many``."""
         return self._step(get_many, self._cursor, keys)
+
+    @contextmanager
+    def lend(self, keys: Sequence[bytes], /) -> Iterator[Sequence[bytes | memoryview | None]]:
+        """See ``Lender.lend``. The view's lock is held for the block, so the map stays where it is."""
+        lock = self._taken()
+        try:
+            values = self._lendable(keys)
+            try:
+                yield values
+            finally:
+                for value in values:
+                    if type(value) is memoryview:
+                        with suppress(BufferError):
+                            value.release()
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+        finally:
+            lock.release()
+
+    def _lendable(self, keys: Sequence[bytes]) -> Sequence[bytes | memoryview | None]:
+        """Values in the map, by a second transaction; if there was a commit since the view's began, copies."""
+        txn = self._open()
+        if self._lender is None:
+            self._lender = self._readers.begin_lending()
+        if self._lender is None or self._lender.id() != txn.id():
+            return get_many(self._cursor, keys)
+        return list(map(self._lender.get, keys))
 
     def seek_last_before(self, end: bytes, floor: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader.seek_last_before``."""
@@ -173,11 +202,13 @@ class TxnView:
                 self._ended = why
                 self._cursor.close()
                 txn.abort()
+                if self._lender is not None:
+                    self._lender.abort()
 
     def forked(self) -> None:
         """In a forked child: end the view without telling LMDB, whose reader slot is the parent's."""
         self._lock = threading.Lock()
-        self._txn = None
+        self._txn = self._lender = None
         self._ended = forked_error
 
     def _open(self) -> lmdb.Transaction[bytes]:
@@ -186,16 +217,23 @@ class TxnView:
         return self._txn
 
     def _step(self, function: Callable[..., Result], *args: Any, **options: Any) -> Result:
+        lock = self._taken()
+        try:
+            return function(*args, **options)
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+        finally:
+            lock.release()
+
+    def _taken(self) -> threading.Lock:
+        """The view's lock, taken, with the view open and readers not held."""
         readers = self._readers
         while True:
             if readers.holding and self._txn is not None:
                 readers.pause()
-            with self._lock:
-                if self._txn is None:
-                    raise self._ended()
-                if readers.holding:
-                    continue
-                try:
-                    return function(*args, **options)
-                except lmdb.Error as error:
-                    raise self._failure(error) from error
+            lock = self._lock
+            lock.acquire()
+            if self._txn is not None and not readers.holding:
+                return lock
+            lock.release()
+            self._open()

@@ -156,7 +156,8 @@ def test_a_master_that_cannot_be(repo: Repo) -> None:
     refused(repo, InvalidInputError, lambda: make_master(one, "old"))
     below = two.new_version()
     refused(repo, InvalidInputError, lambda: make_master(below, "old"))
-    for name in ("", "master", "side1"):
+    refused(repo, InvalidInputError, lambda: make_master(two, ""))
+    for name in ("master", "side1"):
         refused(repo, BranchExists, lambda name=name: make_master(two, name))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,9 +89,9 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Cluster:
     """One for all tests: topics are named after repos, which differ."""
-    yield Cluster()
+    return Cluster()
 
 
 def opened(path: Any, cluster: Cluster, **settings: Any) -> Kernel:
@@ -124,7 +124,7 @@ def test_repo_operations_are_published_as_dvid_does(tmp_path: Any, cluster: Clus
     side = root.make_branch("side", "aside")
     branching.tag(root, "v1", "first")
     for refused in (lambda: root.commit(), lambda: root.new_version(), lambda: repo.set_note(root, "no")):
-        with pytest.raises(Exception, match="committed|already"):
+        with pytest.raises(Exception, match=r"committed|already"):
             refused()
     child.commit()
     side.commit()
@@ -319,7 +319,7 @@ while True:
 def run_child(tmp_path: Any, cluster: Cluster, first: int, *, kill_at_cursor: int, seconds: float) -> list[str]:
     """Write and publish in a process that is killed: by itself before a cursor is written, or after a time."""
     code = CHILD.format(
-        path=[os.path.dirname(__file__)],
+        path=[str(Path(__file__).parent)],
         address=cluster.address,
         store=str(tmp_path / "s"),
         kill_at_cursor=kill_at_cursor,

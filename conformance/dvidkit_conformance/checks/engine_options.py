@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dvidkit.engine import (
@@ -10,6 +11,7 @@ from dvidkit.engine import (
     Capability,
     Compactor,
     LastReader,
+    Lender,
     ManyReader,
     PageReader,
     RangeDeleter,
@@ -34,7 +36,13 @@ _ON_STORES = {
     Capability.COMPACT: Compactor,
     Capability.BACKUP: Backer,
 }
-_ON_SNAPSHOTS = (Capability.GET_MANY, Capability.SEEK, Capability.LAST, Capability.PAGES)
+_ON_SNAPSHOTS = {
+    Capability.GET_MANY: ManyReader,
+    Capability.LEND: Lender,
+    Capability.SEEK: SeekReader,
+    Capability.LAST: LastReader,
+    Capability.PAGES: PageReader,
+}
 
 
 def _fill(s: ByteSession) -> None:
@@ -51,8 +59,9 @@ def declared_is_there(s: ByteSession) -> None:
         protocol = _ON_STORES.get(feature)
         if protocol is not None:
             s.require(isinstance(s.store, protocol), f"a store with the methods of {protocol.__name__}", type(s.store))
-        if feature in _ON_SNAPSHOTS and protocol is not None:
-            s.require(isinstance(snapshot, protocol), f"a snapshot with {protocol.__name__}", type(snapshot))
+        read = _ON_SNAPSHOTS.get(feature)
+        if read is not None:
+            s.require(isinstance(snapshot, read), f"a snapshot with {read.__name__}", type(snapshot))
     snapshot.close()
 
 
@@ -70,6 +79,38 @@ def many(s: ByteSession) -> None:
         s.do({"op": "get_many", "keys": keys, "on": "s"})
         s.do({"op": "get_many", "keys": keys})
     s.do({"op": "get_many", "keys": [b"n%04d" % (n * 7 % 1600) for n in range(1600)]})
+
+
+@on_bytes("ENG-LEND-1", reach=("lend",))
+def lent(s: ByteSession) -> None:
+    """In order, unordered, repeated, absent, none, large; of a snapshot past which others have written."""
+    _fill(s)
+    s.write((b"large", bytes(range(256)) * 4096))
+    asked = [[], [b"d"], [*_KEYS, b"large"], [b"\xff", b"nope", b"large", b"b", b"large"]]
+    s.snapshot("s")
+    for _ in range(2):
+        for keys in asked:
+            s.do({"op": "lend", "keys": keys, "on": "s"})
+        s.get(b"d", on="s")
+        s.write((b"b", b"new"), (b"d", None), (b"nope", b"new"), (b"large", b"small"))
+        s.snapshot("later")
+        for keys in asked:
+            s.do({"op": "lend", "keys": keys, "on": "later"})
+
+
+@on_bytes("ENG-LEND-1")
+def lent_to_threads(s: ByteSession) -> None:
+    """Views are read-only, and other threads read them while the block lasts."""
+    value = bytes(range(256)) * 4096
+    s.write((b"a", value), (b"b", b""))
+    with s.store.snapshot().lend([b"a", b"b"]) as lent:  # type: ignore[attr-defined]
+        for view in lent:
+            s.require(type(view) is bytes or memoryview(view).readonly, "read-only", "writable")
+        with ThreadPoolExecutor(4) as pool:
+            seen = list(pool.map(bytes, lent * 8))
+    s.require(seen == [value, b""] * 8, "what was written", "something else", note="read by four threads")
+    s.write((b"a", b"new"))
+    s.see(b"a")
 
 
 @on_bytes("ENG-SEEK-1", reach=("seek_last_before",))

@@ -1,0 +1,85 @@
+"""Reading boxes of voxels: blocks are found and lent by the store, decoded and copied into place by several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dvidkit.errors import CorruptData, VersionConflict
+from dvidkit.resolve import Conflict
+from dvidkit_images.boxes import Box, Patch
+from dvidkit_images.codec import Decoder
+from dvidkit_images.keys import block_zyx
+from dvidkit_images.voxels import Array, copy_voxels
+
+if TYPE_CHECKING:
+    from dvidkit_images.datatype import Images
+
+WINDOW_BYTES: Final = 64 << 20
+"""Stored bytes that are held at a time, roughly; what a store lends it must keep in place."""
+_LEAST_WINDOW: Final = 16
+_WORTH_SHARING: Final = 4 << 20
+"""Bytes of a box from which on it pays to copy with several threads; decoding always does."""
+_SHOWN: Final = 3
+
+Stored = tuple[Patch, memoryview | None]
+
+
+def read_box(view: Images, box: Box, conflicts: list[Conflict]) -> Array:
+    """The voxels of a box, packed, all of one instant.
+
+    Blocks that were never written are background; so are those in conflict, which are added to ``conflicts``.
+
+    Raises:
+        CorruptData: a block does not decode.
+    """
+    codec = view.codec
+    volume: Array = np.empty(box.shape_zyx, codec.voxel.packed)
+
+    def place(part: Sequence[Stored]) -> None:
+        decoder = Decoder(codec)
+        for patch, stored in part:
+            if stored is None:
+                volume[patch.box] = codec.background
+            else:
+                copy_voxels(volume[patch.box], decoded(decoder, patch.tkey, stored)[patch.block])
+
+    with view.store.snapshot() as snapshot:
+        for window in box.windows(codec.shape_zyx, window_size(codec.size)):
+            with snapshot.lent(view.ctx, [patch.tkey for patch in window], conflicts=conflicts) as lent:
+                found = list(zip(window, lent, strict=True))
+                if volume.nbytes >= _WORTH_SHARING or any(stored and len(stored) < codec.size for stored in lent):
+                    view.workers.share(place, found)
+                else:
+                    place(found)
+    return volume
+
+
+def decoded(decoder: Decoder, tkey: bytes, stored: bytes | memoryview) -> Array:
+    """The voxels of a stored block; see ``Decoder.decode``.
+
+    Raises:
+        CorruptData: naming the block.
+    """
+    try:
+        return decoder.decode(stored)
+    except CorruptData as error:
+        raise CorruptData(f"block {block_zyx(tkey)} (z, y, x): {error}", key=tkey) from error
+
+
+def window_size(block_bytes: int) -> int:
+    """How many blocks of this size are handled at a time."""
+    return max(_LEAST_WINDOW, WINDOW_BYTES // block_bytes)
+
+
+def conflict_error(conflicts: Sequence[Conflict], result: object = None) -> VersionConflict:
+    """The error that names the blocks in conflict; ``result`` is what was read beside them."""
+    blocks = ", ".join(f"{block_zyx(c.tkey)} in versions {list(c.versions)}" for c in conflicts[:_SHOWN])
+    more = f" and {len(conflicts) - _SHOWN} more" if len(conflicts) > _SHOWN else ""
+    return VersionConflict(
+        f"merged versions each wrote a block (z, y, x) and none was chosen: {blocks}{more}",
+        conflicts=tuple(conflicts),
+        result=result,
+    )

@@ -1,0 +1,1 @@
+"""The ``keyvalue`` datatype: values of any bytes under names."""
