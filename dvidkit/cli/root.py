@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "datatypes": "dvidkit.cli.plugins:datatypes_command",
     "conform": "dvidkit.cli.conform:load",
     "serve": "dvidkit.cli.serve:serve",
+    "new-engine": "dvidkit.cli.new:new_engine",
+    "new-datatype": "dvidkit.cli.new:new_datatype",
     "init": "dvidkit.cli.repos:init",
     "info": "dvidkit.cli.info:info",
     "log": "dvidkit.cli.log:log",
