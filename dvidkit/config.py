@@ -287,10 +287,12 @@ class Environment:
     Attributes:
         admin_token: ``DVIDKIT_ADMIN_TOKEN``, or DVID's ``DVID_ADMIN_TOKEN``.
         jwt_secret: ``DVIDKIT_JWT_SECRET``, or DVID's ``DVID_JWT_SECRET_KEY``.
+        store: ``DVIDKIT_STORE``, the directory of the store that commands work on.
     """
 
     admin_token: str = ""
     jwt_secret: str = ""
+    store: str = ""
 
     @classmethod
     def of(cls, variables: Mapping[str, str] = os.environ) -> Environment:
@@ -298,4 +300,5 @@ class Environment:
         return cls(
             variables.get("DVIDKIT_ADMIN_TOKEN") or variables.get("DVID_ADMIN_TOKEN", ""),
             variables.get("DVIDKIT_JWT_SECRET") or variables.get("DVID_JWT_SECRET_KEY", ""),
+            variables.get("DVIDKIT_STORE", ""),
         )

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from dvidkit.assignment import Assignment
+from dvidkit.copymarks import refuse_unfinished
 from dvidkit.engine import Durability, StoreConfig
 from dvidkit.errors import BadConfig, shown
 from dvidkit.feed import Feeds
@@ -54,6 +55,7 @@ class Kernel:
         Raises:
             BadConfig: no store, or a rule that names none of them.
             UnknownEngine, StoreError: see ``Engine.open``; whatever was opened is closed again.
+            StoreMismatch: a store is the unfinished copy of another.
         """
         configs = {DEFAULT_STORE: stores} if isinstance(stores, StoreConfig) else dict(stores)
         if not configs:
@@ -68,7 +70,8 @@ class Kernel:
         self.stores: dict[str, Store] = {}
         try:
             for alias, config in configs.items():
-                self.stores[alias] = self.open_store(config)
+                store = self.stores[alias] = self.open_store(config)
+                refuse_unfinished(store)
             self.repos = Repos(self, Metadata(self.stores[self.assignment.metadata]))
             self.feeds = Feeds(self)
         except BaseException:

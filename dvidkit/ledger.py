@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
+from dvidkit.access import Access
 from dvidkit.checksum import seal, unseal
-from dvidkit.keys import DATA, TOMBSTONE_MARK
+from dvidkit.errors import CorruptData
+from dvidkit.keys import DATA, TOMBSTONE_MARK, u32
 from dvidkit.segment import Changes, Segment
 
 SPACE: Final = b"\x03"
@@ -65,12 +68,33 @@ def slot_key(slot: bytes) -> bytes:
     return _SLOT_PREFIX + slot
 
 
+def flag_key(slot: bytes) -> bytes:
+    """Where a store without checksums keeps that the slot ever held a tombstone."""
+    return _FLAG_PREFIX + slot
+
+
 def tally(rows: Iterable[tuple[bytes, bytes]]) -> tuple[int, int, int]:
     """(values, tombstones, sum of CRCs) of sealed rows."""
     rows = list(rows)
     tombstones = [key[-1] for key, _ in rows].count(TOMBSTONE_MARK)
     crcs = struct.unpack(f"<{len(rows)}I", b"".join([value[-4:] for _, value in rows]))
     return len(rows) - tombstones, tombstones, sum(crcs)
+
+
+def slot_range(instance: int | None = None) -> tuple[bytes, bytes]:
+    """Half-open bounds of the records of every slot, or of every slot of one instance."""
+    begin = _SLOT_PREFIX if instance is None else _SLOT_PREFIX + u32(instance, "instance")
+    return begin, begin + b"\xff" * 9
+
+
+def recorded_rows(access: Access, instance: int | None = None) -> int:
+    """How many rows the records say there are; a record that cannot be read counts for none."""
+    total = 0
+    for key, stored in access.scan(*slot_range(instance)):
+        with suppress(CorruptData, struct.error):
+            slot = Slot.decode(unseal(key, stored))
+            total += slot.values + slot.tombstones
+    return total
 
 
 class Records(Protocol):
@@ -119,7 +143,7 @@ class Flags:
             return True
         found = self._known.get(slot)
         if found is None:
-            found = self._known[slot] = self._get_many([_FLAG_PREFIX + slot])[0] is not None
+            found = self._known[slot] = self._get_many([flag_key(slot)])[0] is not None
         return found
 
     def account(self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last) -> None:
@@ -130,7 +154,7 @@ class Flags:
 
     def changes(self) -> Changes:
         """See ``Records``."""
-        return [(_FLAG_PREFIX + slot, b"") for slot in self._new]
+        return [(flag_key(slot), b"") for slot in self._new]
 
     def written(self) -> None:
         """See ``Records``."""

@@ -8,6 +8,8 @@ import uuid as uuids
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from dvidkit.errors import (
     AmbiguousUUID,
     InstanceExists,
@@ -138,6 +140,39 @@ class Repos:
             change.write()
             repo = self._repos[record.id] = Repo(self, record)
             self.place(repo, node)
+            return repo
+
+    def adopt(self, record: RepoRecord, nodes: Sequence[NodeRecord]) -> Repo:
+        """A repo with the versions of one in another store, under ids of this one.
+
+        Args:
+            record: of the other repo.
+            nodes: of all its versions, parents before children.
+
+        Raises:
+            UUIDExists: a version of one of the UUIDs is here already; nothing was made.
+        """
+        with self.lock:
+            taken = [node.uuid for node in nodes if node.uuid in self._by_uuid]
+            if taken:
+                raise UUIDExists(f"there is a version {taken[0]} already", uuid=taken[0])
+            change = self.metadata.change()
+            ours = msgspec.structs.replace(record, id=change.next_id("repo"))
+            ids = {node.version: change.next_id("version") for node in nodes}
+            placed = [
+                msgspec.structs.replace(
+                    node, version=ids[node.version], parents=tuple(ids[parent] for parent in node.parents)
+                )
+                for node in nodes
+            ]
+            change.put_repo(ours)
+            for node in placed:
+                change.put_node(ours.id, node)
+            change.log("newrepo", ours, version=ours.root, Alias=ours.alias)
+            change.write()
+            repo = self._repos[ours.id] = Repo(self, ours)
+            for node in placed:
+                self.place(repo, node)
             return repo
 
     def add_version(self, repo: Repo, parents: Sequence[Version], branch: str, note: str, uuid: str | None) -> Version:

@@ -27,11 +27,12 @@ import socket
 import tomllib
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, StoreError, StoreFull, StoreLocked, StoreMismatch, StoreMissing
@@ -42,6 +43,56 @@ DATA: Final = "data"
 _FORMAT: Final = 1
 ANY_LAYOUT: Final = -1
 """For a claim that does not read the engine's files, whole or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMarker:
+    """What the marker of a store directory says; see the table above. Missing or mistyped entries are empty."""
+
+    format: int
+    engine: str
+    layout: int
+    uuid: str
+    created: str
+    ready: bool
+
+
+def has_marker(path: str | Path) -> bool:
+    """Whether a store is at ``path``, or was begun there."""
+    return Path(path, MARKER).exists()
+
+
+def read_marker(path: str | Path) -> StoreMarker:
+    """The marker of the store at ``path``, open or not. Nothing is locked or changed.
+
+    Raises:
+        StoreMissing: there is no directory with a marker.
+        StoreMismatch: the marker cannot be read.
+    """
+    try:
+        entries = tomllib.loads(Path(path, MARKER).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreMissing(f"there is no store at {path}", path=str(path), engine="") from None
+    except OSError as error:
+        raise os_error(error, f"cannot read the marker of {path}", "", str(path)) from error
+    except ValueError as error:
+        raise StoreMismatch(f"{path} has a marker that cannot be read ({error})", path=str(path), engine="") from error
+    return StoreMarker(
+        _entry(entries, "format", int),
+        _entry(entries, "engine", str),
+        _entry(entries, "layout", int),
+        _entry(entries, "uuid", str),
+        _entry(entries, "created", str),
+        _entry(entries, "ready", bool),
+    )
+
+
+_Entry = TypeVar("_Entry", int, str, bool)
+
+
+def _entry(entries: Mapping[str, object], name: str, kind: type[_Entry]) -> _Entry:
+    value = entries.get(name)
+    return value if isinstance(value, kind) else kind()
 
 
 class StoreDirectory:
@@ -185,18 +236,18 @@ class StoreDirectory:
                 raise self._missing("there is no store")
             self._create()
             return
-        settings = self._read_marker(marker)
-        if settings.get("engine") != self.engine:
-            raise self._mismatch(f"holds a store of engine {settings.get('engine')!r}, not {self.engine!r}")
-        if settings.get("format") != _FORMAT or self.layout not in (settings.get("layout"), ANY_LAYOUT):
+        found = read_marker(self.path)
+        if found.engine != self.engine:
+            raise self._mismatch(f"holds a store of engine {found.engine!r}, not {self.engine!r}")
+        if found.format != _FORMAT or self.layout not in (found.layout, ANY_LAYOUT):
             raise self._mismatch(
-                f"has format {settings.get('format')} and layout {settings.get('layout')}; this release reads format "
+                f"has format {found.format} and layout {found.layout}; this release reads format "
                 f"{_FORMAT} and layout {self.layout}"
             )
-        self.uuid = str(settings.get("uuid", ""))
+        self.uuid = found.uuid
         if self.layout == ANY_LAYOUT:
             return
-        if settings.get("ready") is not True:
+        if not found.ready:
             if not config.create or config.read_only:
                 raise self._missing("there is only a store whose making was interrupted")
             self._create()
@@ -221,14 +272,6 @@ class StoreDirectory:
             _sync_directory(self.path)
         except OSError as error:
             raise self._failed("cannot make a store in", error) from error
-
-    def _read_marker(self, marker: Path) -> dict[str, object]:
-        try:
-            return tomllib.loads(marker.read_text("utf-8"))
-        except OSError as error:
-            raise self._failed("cannot read the marker of", error) from error
-        except ValueError as error:
-            raise self._mismatch(f"has a marker that cannot be read ({error})") from error
 
     def _write_marker(self, *, ready: bool) -> None:
         text = (

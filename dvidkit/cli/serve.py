@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, MissingExtra
 from dvidkit.kernel import DEFAULT_ENGINE, DEFAULT_STORE
+from dvidkit.storedir import has_marker, read_marker
 
 if TYPE_CHECKING:
     from dvidkit.http.serverconfig import ServerConfig
@@ -104,12 +104,7 @@ def _config(target: str | None, stores: tuple[str, ...], engine: str) -> ServerC
 
 def store_at(path: str, engine: str) -> StoreConfig:
     """How to open the store in a directory: with the engine it was made with, else with the given one."""
-    import tomllib
-
-    if os.path.exists(os.path.join(path, "dvidkit.toml")):
-        with open(os.path.join(path, "dvidkit.toml"), "rb") as marker:
-            engine = tomllib.load(marker)["engine"]
-    return StoreConfig(engine, path)
+    return StoreConfig(read_marker(path).engine if has_marker(path) else engine, path)
 
 
 def _named(text: str) -> tuple[str, str]:

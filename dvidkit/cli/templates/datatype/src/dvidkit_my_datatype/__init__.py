@@ -1,0 +1,1 @@
+"""The my-datatype datatype for dvidkit."""

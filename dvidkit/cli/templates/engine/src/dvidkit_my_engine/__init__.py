@@ -1,0 +1,1 @@
+"""The my-engine storage engine for dvidkit."""
