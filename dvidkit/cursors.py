@@ -118,7 +118,7 @@ class CursorPool:
 
     def new(self) -> Cursor:
         """A cursor of now that is the caller's until ``discard``."""
-        self._enter()
+        self.enter()
         try:
             commit = self.commit
             cursor = self._make()
@@ -127,7 +127,7 @@ class CursorPool:
                 self._alive.add(cursor)
             return cursor
         finally:
-            self._leave()
+            self.leave()
 
     def discard(self, cursor: Cursor) -> None:
         """Close a cursor for good."""
@@ -148,16 +148,12 @@ class CursorPool:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """For the block, keep the store open.
-
-        Raises:
-            StoreClosed: after ``refuse``.
-        """
-        self._enter()
+        """``enter`` and ``leave``."""
+        self.enter()
         try:
             yield
         finally:
-            self._leave()
+            self.leave()
 
     def refuse(self) -> None:
         """From now on ``take``, ``new`` and ``inside`` raise, and what is given back is closed."""
@@ -180,13 +176,19 @@ class CursorPool:
         self._changed = threading.Condition()
         self._closed = True
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Keep the store open until ``leave``.
+
+        Raises:
+            StoreClosed: after ``refuse``.
+        """
         with self._changed:
             if self._closed:
                 raise self._refusal()
             self._busy += 1
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Undo an ``enter``."""
         with self._changed:
             self._busy -= 1
             self._changed.notify_all()

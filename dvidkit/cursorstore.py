@@ -13,12 +13,15 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from dvidkit.cursors import Cursor, CursorPool, Pages, leak
 from dvidkit.engine import Batch, Item, OpenReport
-from dvidkit.errors import ConflictError, StoreClosed, StoreError, StoreForked, StorePoisoned, shown
+from dvidkit.errors import ConflictError, ReadOnlyStore, StoreClosed, StoreError, StoreForked, StorePoisoned, shown
 from dvidkit.storedir import StoreDirectory
+
+_NOTHING: Final[Mapping[bytes, bytes | None]] = MappingProxyType({})
 
 
 class CursorView:
@@ -116,7 +119,8 @@ class CursorStore(ABC):
     the failed one cannot be known, and some lose what they acknowledge afterwards.
     """
 
-    def __init__(self, directory: StoreDirectory, report: OpenReport) -> None:
+    def __init__(self, directory: StoreDirectory, report: OpenReport, *, read_only: bool = False) -> None:
+        self._read_only = read_only
         self.directory = directory
         self.report = report
         self.cursors = CursorPool(self._cursor, self.closed_error)
@@ -217,19 +221,39 @@ class CursorStore(ABC):
 
     def write(self, batch: Batch, /, *, durable: bool, expect: Mapping[bytes, bytes | None] | None = None) -> None:
         """See ``ByteStore.write``."""
-        with self._write_turn():
-            for key, value in (expect or {}).items():
-                if self.get(key) != value:
-                    raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
-            if batch:
-                self._guarded(lambda: self._apply(batch, durable=durable))
+        self._in_turn(
+            (lambda: self._apply(batch, durable=durable)) if batch else None, durable=durable, expect=expect or {}
+        )
 
     def delete_range(self, begin: bytes, end: bytes, /, *, durable: bool) -> None:
         """See ``RangeDeleter.delete_range``."""
         with self._write_turn():
             batch = [(key, None) for page in self.scan_pages(begin, end, keys_only=True) for key in page]
-            if batch:
-                self._guarded(lambda: self._apply(batch, durable=durable))
+            settle = self._applied(lambda: self._apply(batch, durable=durable), durable=durable) if batch else None
+        if settle is not None:
+            settle()
+
+    def _in_turn(
+        self, apply: Callable[[], None] | None, *, durable: bool, expect: Mapping[bytes, bytes | None] = _NOTHING
+    ) -> None:
+        """Check what is expected and make one change, while nobody else does."""
+        settle = None
+        with self._write_turn():
+            for key, value in expect.items():
+                if self.get(key) != value:
+                    raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
+            if apply is not None:
+                settle = self._applied(apply, durable=durable)
+        if settle is not None:
+            settle()
+
+    def _applied(self, apply: Callable[[], None], *, durable: bool) -> Callable[[], None] | None:
+        self._guarded(apply)
+        return self._settling() if durable else None
+
+    def _settling(self) -> Callable[[], None] | None:
+        """After a durable write, in its turn: what is left to do out of turn, until it is durable."""
+        return None
 
     @contextmanager
     def _write_turn(self) -> Iterator[None]:
@@ -238,6 +262,8 @@ class CursorStore(ABC):
         with self._writing:
             if self._closed:
                 raise self.closed_error()
+            if self._read_only:
+                raise ReadOnlyStore("the store was opened read-only", engine=self.directory.engine, path=self._path)
             if self._failed is not None:
                 raise StorePoisoned(
                     f"a write failed ({self._failed}); the store must be opened again before the next",

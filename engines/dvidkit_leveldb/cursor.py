@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import plyvel
 
+from dvidkit.apart import APART, HIGH, apart_key, is_apart, is_whole, row_key, stored_key
 from dvidkit.cursors import Cursor, Pages
 from dvidkit.engine import Item
 from dvidkit.errors import CorruptData, StoreError, shown
 from dvidkit_leveldb.database import Database
-from dvidkit_leveldb.layout import APART, HIGH, apart_key, is_apart, is_whole, row_key, stored_key
 
 _PAGE_ROWS: Final = 1024
 _PAGE_BYTES: Final = 1 << 20

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import plyvel
 
+from dvidkit.apart import APART, APART_END
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, StoreError, shown
 from dvidkit.storedir import StoreDirectory
 from dvidkit_leveldb.failures import translate
-from dvidkit_leveldb.layout import APART, APART_END
 
 LAYOUT: Final = 1
 _DEFAULTS: Final = {"cache_size": 64 << 20, "write_buffer_size": 16 << 20}

@@ -17,13 +17,13 @@ from typing import Final
 
 import plyvel
 
+from dvidkit.apart import APART, apart_key
 from dvidkit.engine import OpenReport, StoreConfig
 from dvidkit.errors import CorruptData
 from dvidkit.storedir import StoreDirectory, os_error
 from dvidkit_leveldb.cursor import LevelCursor
 from dvidkit_leveldb.database import LAYOUT, Database
 from dvidkit_leveldb.failures import translate
-from dvidkit_leveldb.layout import APART, apart_key
 from dvidkit_leveldb.logfile import sound_length
 
 _LOST: Final = "lost"

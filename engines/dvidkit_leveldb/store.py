@@ -15,14 +15,7 @@ from typing import Any, Final, cast
 
 import plyvel
 
-from dvidkit.cursorstore import CursorStore
-from dvidkit.engine import Batch, OpenReport, StoreConfig
-from dvidkit.errors import UnsupportedError
-from dvidkit.storedir import StoreDirectory, close_on_exec
-from dvidkit_leveldb.copying import copy_rows
-from dvidkit_leveldb.cursor import LevelCursor
-from dvidkit_leveldb.database import LAYOUT, Database
-from dvidkit_leveldb.layout import (
+from dvidkit.apart import (
     HIGH,
     LARGE,
     POINTER_SIZE,
@@ -31,6 +24,13 @@ from dvidkit_leveldb.layout import (
     pointer,
     stored_key,
 )
+from dvidkit.cursorstore import CursorStore
+from dvidkit.engine import Batch, OpenReport, StoreConfig
+from dvidkit.errors import UnsupportedError
+from dvidkit.storedir import StoreDirectory, close_on_exec
+from dvidkit_leveldb.copying import copy_rows
+from dvidkit_leveldb.cursor import LevelCursor
+from dvidkit_leveldb.database import LAYOUT, Database
 
 _CLOCK_STEP: Final = 20_000_000
 """Nanoseconds, and more than the clock of any file system takes to move on."""

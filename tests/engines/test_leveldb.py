@@ -36,7 +36,7 @@ plyvel = pytest.importorskip("plyvel")
 
 from dvidkit_leveldb.engine import LevelDBEngine  # noqa: E402
 from dvidkit_leveldb.failures import translate  # noqa: E402
-from dvidkit_leveldb.layout import APART, LARGE, apart_key, is_apart, pointer  # noqa: E402
+from dvidkit.apart import APART, LARGE, apart_key, is_apart, pointer  # noqa: E402
 from dvidkit_leveldb.logfile import crc32c, sound_length  # noqa: E402
 
 END: Final = b"\xff" * 8

@@ -1,20 +1,19 @@
-"""Which LevelDB rows hold which of ours.
+"""Large values apart from their rows: for engines that keep a value beside its key.
 
-========================  =====================================================
-LevelDB key               holds
-========================  =====================================================
-``key``                   the row ``key``, if it does not begin with ``ff``
-``ff 00 | key``           the row ``key``, if it does
-``ff 01 | LevelDB key``   the value of the row at that LevelDB key, if it is set apart
-========================  =====================================================
+LevelDB and RocksDB read a row's value with its key, also where only keys are wanted, and a step back reads three rows.
+So values of 4 KiB and more are set apart. Which of the driver's rows hold which of ours:
 
-Values of 4 KiB and more are set apart, so that seeking and reading keys do not read them: LevelDB keeps a row's value
-beside its key, and a step back looks at three rows. In place of such a value stands a pointer,
+============================  =============================================================
+driver's key                  holds
+============================  =============================================================
+``key``                       the row ``key``, if it does not begin with ``ff``
+``ff 00 | key``               the row ``key``, if it does
+``ff 01 | driver's key``      the value of the row at that driver's key, if it is set apart
+============================  =============================================================
 
-``magic 8 | length u64 | crc u32`` (little-endian), the CRC over the LevelDB key and the value,
-
-by which the value is checked when it is read; LevelDB's own check is seven times slower, and is left out there. A value
-that only looks like a pointer is set apart too.
+In place of a value that is set apart stands a pointer, ``magic 8 | length u64 | crc u32`` (little-endian), the CRC over
+the driver's key and the value, by which the value can be checked where the driver's check is slow. A value that only
+looks like a pointer is set apart too.
 """
 
 from __future__ import annotations
@@ -65,6 +64,11 @@ def belongs_apart(value: bytes) -> bool:
 def pointer(stored: bytes, value: bytes) -> bytes:
     """What stands in the row for a value that is set apart."""
     return _POINTER.pack(_MAGIC, len(value), crc32(value, crc32(stored, 0)))
+
+
+def has_length(pointer: bytes, value: bytes) -> bool:
+    """Whether the value has the length of that which the pointer was made for."""
+    return bool(_POINTER.unpack(pointer)[1] == len(value))
 
 
 def is_whole(stored: bytes, pointer: bytes, value: bytes) -> bool:
