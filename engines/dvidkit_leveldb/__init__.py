@@ -1,0 +1,1 @@
+"""The ``leveldb`` engine: a log-structured store in many small files (LevelDB through plyvel)."""

@@ -1,0 +1,160 @@
+"""An open LevelDB store behind the engine contract.
+
+What plyvel would let through is stopped here: closing under a running call (the process dies), a batch whose building
+failed (it writes the part before), blocks that are not checked, files open in other programs, a store that is lost
+sight of (``CURRENT`` gone) and made anew, a second opener through a link, writes after a failed one (acknowledged, and
+gone after reopening).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import plyvel
+
+from dvidkit.apart import (
+    HIGH,
+    LARGE,
+    POINTER_SIZE,
+    apart_key,
+    belongs_apart,
+    pointer,
+    stored_key,
+)
+from dvidkit.cursorstore import CursorStore
+from dvidkit.engine import Batch, OpenReport, StoreConfig
+from dvidkit.errors import UnsupportedError
+from dvidkit.storedir import StoreDirectory, close_on_exec
+from dvidkit_leveldb.copying import copy_rows
+from dvidkit_leveldb.cursor import LevelCursor
+from dvidkit_leveldb.database import LAYOUT, Database
+
+_CLOCK_STEP: Final = 20_000_000
+"""Nanoseconds, and more than the clock of any file system takes to move on."""
+
+
+class LevelDBStore(CursorStore):
+    """See ``ByteStore``."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        if config.read_only:
+            raise UnsupportedError("LevelDB writes to every store it opens", capability="read_only")
+        directory = StoreDirectory(config, "leveldb", LAYOUT)
+        try:
+            self._database = Database(directory, config)
+            if directory.created:
+                directory.made()
+        except BaseException:
+            directory.release()
+            raise
+        super().__init__(directory, OpenReport(created=directory.created))
+        self._listed = 0
+        self._mark_files()
+
+    def _cursor(self) -> LevelCursor:
+        return LevelCursor(self._database)
+
+    def _shut(self) -> None:
+        self._database.db.close()
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def _apply(self, batch: Batch, *, durable: bool) -> None:
+        changes = self._database.db.write_batch(sync=durable)
+        self._fill(changes, batch)
+        self._write(changes)
+
+    def _write(self, changes: Any) -> None:
+        try:
+            changes.write()
+        except plyvel.Error as error:
+            raise self._database.failure(error) from error
+        finally:
+            self._mark_files()
+
+    def _fill(self, changes: Any, batch: Batch) -> None:
+        database, put, delete = self._database, changes.put, changes.delete
+        for key, value in batch:
+            if key >= HIGH:
+                key = stored_key(key)
+            if value is None:
+                delete(key)
+                if database.apart:
+                    delete(apart_key(key))
+            elif len(value) < LARGE and len(value) != POINTER_SIZE:
+                put(key, value)
+            elif belongs_apart(value):
+                database.apart = True
+                put(key, pointer(key, value))
+                put(apart_key(key), value)
+            else:
+                put(key, value)
+
+    def _mark_files(self) -> None:
+        """Keep LevelDB's files out of programs this process starts; it opens new ones as it goes.
+
+        A directory's time moves in steps: what was made in the same step as the last file seen shows only later.
+        """
+        data = self.directory.data
+        changed = data.stat().st_mtime_ns
+        if changed != self._listed:
+            close_on_exec(data)
+            self._listed = changed if time.time_ns() - changed > _CLOCK_STEP else 0
+
+    # --- upkeep ------------------------------------------------------------------------------------------------------
+
+    def approximate_sizes(self, ranges: Sequence[tuple[bytes, bytes]], /) -> list[int]:
+        """See ``Sizer.approximate_sizes``. What was written last and is still in memory counts for nothing."""
+        with self.cursors.inside():
+            sizes = self._database.db.approximate_sizes
+            return [
+                sum(sizes((begin, end), (apart_key(begin), apart_key(end)))) if begin < end else 0
+                for begin, end in ((stored_key(begin), stored_key(end)) for begin, end in ranges)
+            ]
+
+    def compact(self, begin: bytes, end: bytes, /) -> None:
+        """See ``Compactor.compact``."""
+        begin, end = stored_key(begin), stored_key(end)
+        if begin >= end:
+            return
+        with self.cursors.inside():
+            places = [(begin, end)]
+            if self._database.apart:
+                places.append((apart_key(begin), apart_key(end)))
+                self._sweep(*places[1])
+            try:
+                # LevelDB looks at its tables before it makes one of what is in memory: that is done first.
+                for start, stop in ((begin, begin), *places):
+                    self._database.db.compact_range(start=start, stop=stop)
+            except plyvel.Error as error:
+                raise self._database.failure(error) from error
+            finally:
+                self._mark_files()
+
+    def _sweep(self, begin: bytes, end: bytes) -> None:
+        """Delete values set apart whose row has since been given a small value."""
+        with self._reading() as cursor:
+            found = list(cursor.orphans(begin, end))
+        if not found:
+            return
+        with self._write_turn(), self._reading() as cursor:
+            changes = self._database.db.write_batch()
+            for place in filter(cursor.is_orphan, found):
+                changes.delete(place)
+            self._guarded(lambda: self._write(changes))
+
+    @contextmanager
+    def _reading(self) -> Iterator[LevelCursor]:
+        cursor = cast(LevelCursor, self.cursors.new())
+        try:
+            yield cursor
+        finally:
+            self.cursors.discard(cursor)
+
+    def backup(self, path: str, /) -> None:
+        """See ``Backer.backup``."""
+        with self._reading() as cursor:
+            copy_rows(cursor.stored_rows(), path)

@@ -1,0 +1,1 @@
+"""The ``rocksdb`` engine: a log-structured store for large stores and many writers (RocksDB through rocksdict)."""

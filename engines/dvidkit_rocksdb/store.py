@@ -1,0 +1,216 @@
+"""An open RocksDB store behind the engine contract.
+
+What rocksdict would let through is stopped here: closing under a running call, a database that stays open because an
+iterator is alive, a range the wrong way round (after which nothing can be written), values too large for it (it
+crashes), writes that hold every thread up while the disk is waited for, a parent directory made on the way.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+
+from rocksdict import BottommostLevelCompaction, Checkpoint, CompactOptions, WriteBatch
+
+from dvidkit.apart import HIGH, LARGE, POINTER_SIZE, apart_key, belongs_apart, pointer, stored_key
+from dvidkit.cursorstore import CursorStore
+from dvidkit.engine import Batch, Limits, OpenReport, StoreConfig
+from dvidkit.errors import LimitError, StoreError, StoreMismatch
+from dvidkit.storedir import StoreDirectory
+from dvidkit_rocksdb.cursor import RocksCursor
+from dvidkit_rocksdb.database import LAYOUT, Database
+from dvidkit_rocksdb.sizes import estimate
+from dvidkit_rocksdb.syncing import GroupSync
+
+
+class RocksDBStore(CursorStore):
+    """See ``ByteStore``."""
+
+    def __init__(self, config: StoreConfig, limits: Limits) -> None:
+        self._max_value = limits.max_value
+        directory = StoreDirectory(config, "rocksdb", LAYOUT)
+        try:
+            self._database = Database(directory, config)
+            if directory.created:
+                directory.made()
+        except BaseException:
+            directory.release()
+            raise
+        self._sync = GroupSync(self._flush_log)
+        super().__init__(directory, OpenReport(created=directory.created), read_only=config.read_only)
+
+    def _cursor(self) -> RocksCursor:
+        return RocksCursor(self._database)
+
+    def _shut(self) -> None:
+        try:
+            self._database.close()
+        except StoreError:
+            if self._failed is None:
+                raise
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def _apply(self, batch: Batch, *, durable: bool) -> None:
+        changes = WriteBatch(raw_mode=True)
+        self._fill(changes, batch)
+        self._write(changes)
+
+    def _fill(self, changes: Any, batch: Batch) -> None:
+        database, put, delete = self._database, changes.put, changes.delete
+        for key, value in batch:
+            if key >= HIGH:
+                key = stored_key(key)
+            if value is None:
+                delete(key)
+                if database.apart:
+                    delete(apart_key(key))
+            elif len(value) < LARGE and len(value) != POINTER_SIZE:
+                put(key, value)
+            elif belongs_apart(value):
+                self._refuse_huge(value)
+                database.apart = True
+                put(key, pointer(key, value))
+                put(apart_key(key), value)
+            else:
+                put(key, value)
+
+    def _refuse_huge(self, value: bytes) -> None:
+        if len(value) > self._max_value:
+            raise LimitError(
+                f"a value of {len(value)} bytes is over {self._max_value}",
+                what="max_value",
+                limit=self._max_value,
+                got=len(value),
+            )
+
+    def _write(self, changes: Any) -> None:
+        try:
+            self._database.db.write(changes)
+        except Exception as error:
+            raise self._database.failure(error) from error
+        self._sync.written()
+
+    def _settling(self) -> Callable[[], None]:
+        """Wait for the disk after one's turn, so that others may write meanwhile and one wait serves all."""
+        ticket = self._sync.ticket
+        self.cursors.enter()
+
+        def settle() -> None:
+            try:
+                self._sync.wait(ticket)
+            except StoreError as error:
+                self._failed = error
+                raise
+            finally:
+                self.cursors.leave()
+
+        return settle
+
+    def _flush_log(self) -> None:
+        try:
+            self._database.db.flush_wal(True)
+        except Exception as error:
+            raise self._database.failure(error) from error
+
+    def delete_range(self, begin: bytes, end: bytes, /, *, durable: bool) -> None:
+        """See ``RangeDeleter.delete_range``. RocksDB must never see a range the wrong way round."""
+        begin, end = stored_key(begin), stored_key(end)
+
+        def apply() -> None:
+            changes = WriteBatch(raw_mode=True)
+            changes.delete_range(begin, end)
+            if self._database.apart:
+                changes.delete_range(apart_key(begin), apart_key(end))
+            self._write(changes)
+
+        self._in_turn(apply if begin < end else None, durable=durable)
+
+    # --- upkeep ------------------------------------------------------------------------------------------------------
+
+    def approximate_sizes(self, ranges: Sequence[tuple[bytes, bytes]], /) -> list[int]:
+        """See ``Sizer.approximate_sizes``. What is not in a table yet counts for nothing."""
+        with self.cursors.inside():
+            files = self._database.db.live_files()
+        sizes = []
+        for begin, end in ranges:
+            begin, end = stored_key(begin), stored_key(end)
+            places = [(begin, end), (apart_key(begin), apart_key(end))] if begin < end else []
+            sizes.append(sum(estimate(files, *place) for place in places))
+        return sizes
+
+    def compact(self, begin: bytes, end: bytes, /) -> None:
+        """See ``Compactor.compact``."""
+        begin, end = stored_key(begin), stored_key(end)
+        options = CompactOptions()
+        options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
+        with self.cursors.inside():
+            if begin >= end:
+                return
+            places = [(begin, end)]
+            if self._database.apart:
+                places.append((apart_key(begin), apart_key(end)))
+                self._sweep(*places[1])
+            try:
+                for start, stop in places:
+                    self._database.db.compact_range(start, stop, options)
+            except Exception as error:
+                raise self._database.failure(error) from error
+
+    def _sweep(self, begin: bytes, end: bytes) -> None:
+        """Delete values set apart whose row has since been given a small value."""
+        with self._reading() as cursor:
+            found = list(cursor.orphans(begin, end))
+        if not found:
+            return
+        with self._write_turn(), self._reading() as cursor:
+            changes = WriteBatch(raw_mode=True)
+            for place in filter(cursor.is_orphan, found):
+                changes.delete(place)
+            self._guarded(lambda: self._write(changes))
+
+    @contextmanager
+    def _reading(self) -> Iterator[RocksCursor]:
+        cursor = cast(RocksCursor, self.cursors.new())
+        try:
+            yield cursor
+        finally:
+            self.cursors.discard(cursor)
+
+    def backup(self, path: str, /) -> None:
+        """See ``Backer.backup``. RocksDB's checkpoint: tables are linked where the file system can, not copied."""
+        with self.cursors.inside():
+            if os.path.lexists(path):
+                raise StoreMismatch(f"{path} exists already, so no backup is made there", engine="rocksdb", path=path)
+            target = StoreDirectory(StoreConfig("rocksdb", path), "rocksdb", LAYOUT)
+            try:
+                self._checkpoint(target.data)
+                target.made()
+            except BaseException:
+                shutil.rmtree(target.path, ignore_errors=True)
+                raise
+            finally:
+                target.release()
+
+    def _checkpoint(self, data: Path) -> None:
+        data.rmdir()
+        try:
+            self._database.db.flush()
+            Checkpoint(self._database.db).create_checkpoint(str(data))
+        except Exception as error:
+            raise self._database.failure(error) from None
+        for file in (*data.iterdir(), data):
+            with suppress(OSError):
+                _sync(file)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
