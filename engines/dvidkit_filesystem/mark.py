@@ -57,9 +57,10 @@ class MarkFile:
         self.mark = mark
 
     def write(self, mark: Mark, *, sync: bool = False) -> None:
-        """Put the mark in the place of the older of the two."""
-        self.mark = replace(mark, count=self.mark.count + 1)
-        self._files.write(self._descriptor, [encode(self.mark, self._uuid)], self.mark.count % 2 * _APART)
+        """Put the mark in the place of the older of the two; if that fails, the next goes to the same place."""
+        mark = replace(mark, count=self.mark.count + 1)
+        self._files.write(self._descriptor, [encode(mark, self._uuid)], mark.count % 2 * _APART)
+        self.mark = mark
         if sync:
             self._files.sync(self._descriptor)
 
