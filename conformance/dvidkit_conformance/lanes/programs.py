@@ -1,68 +1,17 @@
-"""The ways of testing: each runs in a ``Run``, raises ``Violation``, and says what it reached."""
+"""Directed checks, programs that are replayed, and programs that are made up."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from dvidkit_conformance import byteblame, generate
-from dvidkit_conformance.bytesession import ByteSession
 from dvidkit_conformance.checking import Check
-from dvidkit_conformance.harness import Harness
-from dvidkit_conformance.kernelsession import KernelSession
-from dvidkit_conformance.machines import byte_machine, store_machine
+from dvidkit_conformance.lanes.run import SESSIONS, Run
 from dvidkit_conformance.material import SHAPES
 from dvidkit_conformance.ops import Program
-from dvidkit_conformance.profiles import Profile
-from dvidkit_conformance.session import Journal, NoJournal, Session, Violation
-from dvidkit_conformance.storesession import StoreSession
+from dvidkit_conformance.session import Session, Violation
 
-SESSIONS: Final[Mapping[str, type[Session]]] = {
-    "bytes": ByteSession,
-    "store": StoreSession,
-    "kernel": KernelSession,
-}
 _SMALL_REUSE: Final = 50
-
-
-@dataclass(slots=True)
-class Run:
-    """One engine, a profile, and what a job reports.
-
-    Attributes:
-        harness, profile, seed: what runs.
-        journal: where operations are noted before they are done.
-        alive: called now and then, so that a long lane is not taken for a hanging one.
-        cases: programs or checks run.
-        probes: what was reached.
-        missing: probes that should have been reached and were not.
-    """
-
-    harness: Harness
-    profile: Profile
-    seed: int = 0
-    journal: Journal = field(default_factory=NoJournal)
-    alive: Callable[[], None] = lambda: None
-    cases: int = 0
-    probes: Counter[str] = field(default_factory=Counter)
-    missing: list[str] = field(default_factory=list)
-
-    def session(self, kind: str, **options: Any) -> Session:
-        """A session on a fresh store."""
-        return SESSIONS[kind](self.harness, self.journal, **options)
-
-    def done(self, session: Session) -> None:
-        """One more case."""
-        self.cases += 1
-        self.probes.update(session.probes)
-        if self.cases % 10 == 0:
-            self.alive()
-
-    def need(self, *probes: str) -> None:
-        """Note what was not reached."""
-        self.missing = [probe for probe in probes if not self.probes[probe]]
 
 
 def directed(run: Run, check: Check) -> None:
@@ -153,13 +102,3 @@ def _run(run: Run, program: Program) -> None:
     with run.session(program.kind, **program.options) as session:
         session.run(program)
         run.done(session)
-
-
-LANES: Final[Mapping[str, Callable[[Run], None]]] = {
-    "ENG-ALL-1": byte_programs,
-    "ENG-ALL-2": byte_machine,
-    "MERGE-8": small_programs,
-    "MERGE-9": store_programs,
-    "MERGE-10": store_machine,
-}
-"""The lanes of engines and stores, by the clause that each stands for. New lanes are added here."""

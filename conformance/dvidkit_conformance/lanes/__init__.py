@@ -1,0 +1,21 @@
+"""The ways of testing: each runs in a ``Run``, raises ``Violation``, and says what it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from dvidkit_conformance.lanes.programs import byte_programs, directed, replay, small_programs, store_programs
+from dvidkit_conformance.lanes.run import SESSIONS, Run
+from dvidkit_conformance.machines import byte_machine, store_machine
+
+LANES: Final[Mapping[str, Callable[[Run], None]]] = {
+    "ENG-ALL-1": byte_programs,
+    "ENG-ALL-2": byte_machine,
+    "MERGE-8": small_programs,
+    "MERGE-9": store_programs,
+    "MERGE-10": store_machine,
+}
+"""The lanes of engines and stores, by the clause that each stands for. New lanes are added here."""
+
+__all__ = ["LANES", "SESSIONS", "Run", "directed", "replay"]
