@@ -29,6 +29,7 @@ _READS: Final = (
     "get",
     "scan",
     "get_many",
+    "lend",
     "seek_last_before",
     "seek_first_from",
     "scan_pages",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,6 +63,16 @@ class ToyView:
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """See ``ManyReader``."""
         return [self.get(key) for key in keys]
+
+    @contextmanager
+    def lend(self, keys: Sequence[bytes], /) -> Iterator[Sequence[bytes | memoryview | None]]:
+        """See ``Lender``."""
+        self.check()
+        found = [self.rows.get(key) for key in keys]
+        views = [None if value is None else memoryview(value) for value in found]
+        yield views
+        for view in filter(None, views):
+            view.release()
 
     def seek_last_before(self, end: bytes, floor: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader``."""
@@ -211,6 +222,7 @@ class ToyEngine(Engine):
     features: ClassVar[frozenset[Capability]] = frozenset(
         {
             Capability.GET_MANY,
+            Capability.LEND,
             Capability.SEEK,
             Capability.LAST,
             Capability.PAGES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dvidkit_conformance.planting import Fault
@@ -319,3 +320,37 @@ class StaleMethods(Fault):
             if name == "seek_last_before":
                 return self.now().seek_last_before
             return super().__getattribute__(name)
+
+
+class LendsOfNow(Fault):
+    """``lend`` of a snapshot shows what was written since."""
+
+    breaks = ("ENG-LEND-1",)
+
+    class view(ToyView):
+        @contextmanager
+        def lend(self, keys: Any, /) -> Iterator[Any]:
+            yield self.store.get_many(keys)
+
+
+class LendsWithoutAbsent(Fault):
+    """``lend`` leaves out what is not there."""
+
+    breaks = ("ENG-LEND-1",)
+
+    class view(ToyView):
+        @contextmanager
+        def lend(self, keys: Any, /) -> Iterator[Any]:
+            yield [value for value in self.get_many(keys) if value is not None]
+
+
+class LendsWritable(Fault):
+    """What is lent can be written to."""
+
+    breaks = ("ENG-LEND-1",)
+    steps = 0
+
+    class view(ToyView):
+        @contextmanager
+        def lend(self, keys: Any, /) -> Iterator[Any]:
+            yield [None if value is None else memoryview(bytearray(value)) for value in self.get_many(keys)]
