@@ -108,6 +108,8 @@ class App:
             else:
                 route, parameters, target = self._route(scope)
                 where = route.endpoint.path
+                if route.endpoint.mutates:
+                    self._cors.guard(scope)
                 response = await self._answer(route, parameters, target, scope, receive)
             if not isinstance(response.body, bytes) and not head:
                 first = await self.pool.run(take, response.body)

@@ -27,7 +27,7 @@ _SERVER: Final = (
         "server",
         "corsDomains",
         "texts",
-        "origins, or domains, whose pages may call; `*` is any. Without the key any may, with `[]` none",
+        "origins, or domains, whose pages may read and write; `*` is all. Without it pages of any origin may only read",
     ),
     Key(
         "server",

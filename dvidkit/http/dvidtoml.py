@@ -166,10 +166,8 @@ class _Translation:
 
 def _origins(domains: list[str] | None) -> tuple[str, ...]:
     """Origins for ``ServiceConfig.cors``: a bare domain, as DVID's sample has it, is one of both schemes."""
-    if domains is None:
-        return ("*",)
     origins: list[str] = []
-    for domain in domains:
+    for domain in domains or ():
         if domain == "*" or "://" in domain:
             origins.append(domain)
         elif domain and not set(domain) & set("/ "):

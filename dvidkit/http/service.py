@@ -44,7 +44,8 @@ class ServiceConfig:
         jwt_secret: 32 bytes or more; with it requests must carry a token to change anything (``auth``), and only who
             shows the admin token is an administrator.
         public_read: with a secret, reads need no token.
-        cors: origins that may call from a browser; ``*`` is any.
+        cors: origins whose pages may do everything, and then no others read; ``*`` is all. Empty: pages of any origin
+            may read, and none change anything (docs/decisions/0090).
         note, host: shown by ``/api/server/info``.
         blocklist: lines ``u=<user>[,note]`` and ``ip=<address or a.b.c.*>[,note]``.
         blocklist_file: a file with more such lines, read when the service is made and when it is told to.
@@ -61,7 +62,7 @@ class ServiceConfig:
     admin_token: str = ""
     jwt_secret: str = ""
     public_read: bool = True
-    cors: tuple[str, ...] = ("*",)
+    cors: tuple[str, ...] = ()
     note: str = ""
     host: str = "localhost"
     blocklist: tuple[str, ...] = ()

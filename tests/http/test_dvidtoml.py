@@ -34,7 +34,7 @@ def test_a_store_is_enough(tmp_path: Path) -> None:
     config = parse(tmp_path, STORE)
     assert config.stores == {"main": StoreConfig("lmdb", str(tmp_path / "db"))}
     assert (config.address, config.shutdown_seconds, config.notes) == ("localhost:8000", 5, ())
-    assert (config.service.mode, config.service.cors, config.service.jwt_secret) == ("normal", ("*",), "")
+    assert (config.service.mode, config.service.cors, config.service.jwt_secret) == ("normal", (), "")
     assert config.service.config_path == str(tmp_path / "c.toml")
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
@@ -248,30 +249,87 @@ def test_the_blocklist(make_service: Any, tmp_path: Path) -> None:
 # --- cors and metrics ------------------------------------------------------------------------------------------------
 
 
-def test_cors_open(make_service: Any) -> None:
-    """By default any page may read; headers that clients need are exposed; preflights are answered."""
+def preflight(service: Any, method: str, origin: str = "http://a") -> httpx.Headers:
+    """The headers of the answer to a browser that asks first."""
+    headers = {"origin": origin, "access-control-request-method": method}
+    answer: httpx.Response = service("OPTIONS", f"{service.node}/t/value/a", headers=headers)
+    assert answer.status_code == 204
+    return answer.headers
+
+
+def test_any_page_may_read(make_service: Any) -> None:
+    """By default; headers that clients need are exposed; preflights allow reading alone."""
     service = make_service(allow_timing=True)
     answer = service("GET", "/api/heartbeat")
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "Content-Range" in answer.headers["access-control-expose-headers"]
     assert answer.headers["timing-allow-origin"] == "*"
-    answer = service("OPTIONS", f"{service.node}/t/value/a", headers={"origin": "http://a"})
-    assert "POST" in answer.headers["access-control-allow-methods"]
-    assert "Range" in answer.headers["access-control-allow-headers"]
+    found = preflight(service, "GET")
+    assert found["access-control-allow-origin"] == "*"
+    assert found["access-control-allow-methods"] == "GET, HEAD"
+    assert "Range" in found["access-control-allow-headers"]
     assert service("GET", "/nothing").headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-origin" not in service("POST", f"{service.node}/t/value/a", content=b"x").headers
 
 
-def test_cors_for_some(make_service: Any) -> None:
-    """Only the origins of the list, exactly; caches are told that it matters."""
+def test_some_pages_may_do_everything(make_service: Any) -> None:
+    """Only the origins of the list, exactly; no others read; caches are told that it matters."""
     service = make_service(cors=("http://good.org/",))
     good = service("GET", "/api/heartbeat", headers={"origin": "http://good.org"})
     assert good.headers["access-control-allow-origin"] == "http://good.org"
+    assert "POST" in preflight(service, "POST", "http://good.org")["access-control-allow-methods"]
     for origin in ("http://evil.org", "http://good.org.evil.org", "null", ""):
         answer = service("GET", "/api/heartbeat", headers={"origin": origin})
         assert "access-control-allow-origin" not in answer.headers
         assert answer.headers["vary"] == "Origin"
+        assert "access-control-allow-origin" not in preflight(service, "GET", origin)
     assert good.headers.get_list("vary") == ["Origin"]
-    assert "access-control-allow-origin" not in make_service(cors=())("GET", "/api/heartbeat").headers
+
+
+def test_all_pages_may_do_everything(make_service: Any) -> None:
+    """Where that is configured."""
+    service = make_service(cors=("*",))
+    assert "POST" in preflight(service, "POST")["access-control-allow-methods"]
+    answer = service("POST", f"{service.node}/t/value/a", content=b"x", headers={"origin": "http://a"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+
+
+@pytest.mark.parametrize(
+    ("cors", "headers", "status"),
+    [
+        ((), {}, 200),
+        ((), {"origin": "http://evil.org"}, 403),
+        ((), {"origin": "null"}, 403),
+        ((), {"origin": "http://test.evil.org"}, 403),
+        ((), {"origin": "http://test:81"}, 403),
+        ((), {"origin": "http://evil.org", "sec-fetch-site": "cross-site"}, 403),
+        ((), {"origin": "http://evil.org", "sec-fetch-site": "same-site"}, 403),
+        ((), {"origin": "http://test"}, 200),
+        ((), {"origin": "http://TEST:80"}, 200),
+        ((), {"origin": "https://test"}, 200),
+        ((), {"origin": "http://front.org", "sec-fetch-site": "same-origin"}, 200),
+        (("http://good.org",), {"origin": "http://good.org"}, 200),
+        (("http://good.org",), {"origin": "http://evil.org"}, 403),
+        (("http://good.org",), {"origin": "http://test"}, 200),
+        (("*",), {"origin": "http://evil.org"}, 200),
+    ],
+)
+def test_pages_of_foreign_origins_change_nothing(
+    make_service: Any, cors: tuple[str, ...], headers: dict[str, str], status: int
+) -> None:
+    """A change that a foreign page makes a browser send is refused before it has any effect."""
+    service = make_service(cors=cors)
+    url = f"{service.node}/t/value/a"
+    assert service("POST", url, content=b"x", headers=headers).status_code == status
+    assert service("GET", url).status_code == (200 if status == 200 else 404)
+    assert service("POST", f"{service.node}/commit", json={}, headers=headers).status_code == status
+    assert service("GET", f"{service.node}/status").json() == {"Locked": status == 200}
+
+
+def test_foreign_pages_ask_by_post(service: Any) -> None:
+    """What changes nothing is not refused."""
+    answer = service("POST", f"{service.node}/roi/ptquery", json=[[1, 2, 3]], headers={"origin": "http://evil.org"})
+    assert answer.json() == [False]
 
 
 def test_metrics_are_prometheus_text(service: Any) -> None:

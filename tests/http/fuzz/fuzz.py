@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from typing import Any
 
-import schemathesis
+import schemathesis  # pyright: ignore[reportMissingImports] - a group of its own, see make fuzz
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from dvidkit.engine import StoreConfig
