@@ -26,7 +26,7 @@ _PREFLIGHT: Final = (
 )
 _EXPOSED: Final = (
     b"access-control-expose-headers",
-    b"Content-Range, Accept-Ranges, Content-Length, Link, X-DVID-Ignored-Settings",
+    b"Content-Range, Accept-Ranges, Content-Length, ETag, Link, X-DVID-Ignored-Settings",
 )
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 

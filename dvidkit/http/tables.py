@@ -13,7 +13,7 @@ from dvidkit.http.repo import RepoApi
 from dvidkit.http.server import ServerApi
 from dvidkit.http.view import ViewApi
 
-_NAMED: Final = re.compile(r"\b[245]\d\d\b")
+_NAMED: Final = re.compile(r"\b(?:[245]\d\d|304)\b")
 _SERVICE: Final = (
     ("Server", ServerApi),
     ("Repos", RepoApi),
