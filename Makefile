@@ -60,7 +60,8 @@ tests-wheel: $(VENV)/.developers
 	cd build/wheel/empty && ../venv/bin/python -m pytest -n $(JOBS) -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(CURDIR)/tests
 
 bench: $(VENV)/.developers
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # Random requests by the service's own OpenAPI document: none may be answered 5xx.
 fuzz: $(VENV)/.developers
