@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
-from benchmarks import blocks, engines, images, table
+from benchmarks import blocks, engines, images, service, table
 from benchmarks.engines import TINY, Size
 from benchmarks.measuring import Figure
 from benchmarks.rawdrivers import RAW
 from benchmarks.volumes import em_like, from_file
 
-PARTS = ("engines", "blocks", "images")
+PARTS = ("engines", "blocks", "images", "service")
 _DRIVERS = {"lmdb": "lmdb", "leveldb": "plyvel", "rocksdb": "rocksdict"}
 
 
@@ -66,6 +66,8 @@ def _measured(asked: argparse.Namespace, folder: str) -> Iterator[Figure]:
             yield from blocks.figures(engine, folder, size, checks)
     if "images" in parts:
         yield from _images(asked, folder, checks)
+    if "service" in parts:
+        yield from service.figures(folder, service.TINY if asked.tiny else service.Effort())
 
 
 def _images(asked: argparse.Namespace, folder: str, checks: Sequence[bool]) -> Iterator[Figure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,3 +124,24 @@ def test_the_best_of_rounds_is_by_contender() -> None:
     found = best({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, lambda: next(ticks))
     assert calls == ["a", "b", "a", "b"]
     assert found == {"a": 3.0, "b": 1.0}
+
+
+def test_the_service_part_gives_its_rows(tmp_path: Path) -> None:
+    """Each figure of the service is there, and this process may run where it might before."""
+    allowed = os.sched_getaffinity(0)
+    boxes = ("GET of an aligned 64^3 box", "GET of an unaligned 128^3 box")
+    wanted = ["routed GET", "GET of a key", "POST of a key"]
+    wanted += [f"{box}, beside {base}" for box in boxes for base in ("the Python API", "a memcpy")]
+    wanted += ["event loop late under durable writes, p99", "import and open of a store"]
+    assert [each.name for each in run(tmp_path, "--only", "service")] == wanted
+    assert os.sched_getaffinity(0) == allowed
+
+
+def test_load_is_refused_by_what_does_not_succeed() -> None:
+    """An answer that is not 200 ends the load: who refuses fast is not fast."""
+    from benchmarks import load, service
+
+    with service.served("raw", min(os.sched_getaffinity(0))) as server:
+        assert load.load(server.port, [load.get("/")], 1, 0.01) > 0
+        with pytest.raises(RuntimeError, match="400"):
+            load.load(server.port, [b"nonsense\r\n\r\n"], 1, 0.01)
