@@ -9,11 +9,11 @@ from dvidkit.http import ServiceConfig, create_app
 from dvidkit.kernel import Kernel
 
 
-def make(work: Kernel, archive: Kernel) -> Starlette:
+def make(current: Kernel, archive: Kernel) -> Starlette:
     """Both below one server; the kernels are the caller's to close."""
     return Starlette(
         routes=[
-            Mount("/work", app=create_app(work)),
+            Mount("/current", app=create_app(current)),
             Mount("/archive", app=create_app(archive, ServiceConfig(mode="readonly"))),
         ]
     )

@@ -61,10 +61,10 @@ def test_embed_fastapi(kernels: list[Kernel]) -> None:
 def test_two_kernels(kernels: list[Kernel]) -> None:
     """One takes changes, the other refuses them; neither sees the other's repos."""
     app = example("two_kernels").make(*kernels)
-    made, refused = ask(app, ("POST", "/work/api/repos"), ("POST", "/archive/api/repos"))
+    made, refused = ask(app, ("POST", "/current/api/repos"), ("POST", "/archive/api/repos"))
     assert (made.status_code, refused.status_code) == (200, 400)
-    work, archive = ask(app, ("GET", "/work/api/repos/info"), ("GET", "/archive/api/repos/info"))
-    assert (len(work.json()), len(archive.json())) == (1, 0)
+    current, archive = ask(app, ("GET", "/current/api/repos/info"), ("GET", "/archive/api/repos/info"))
+    assert (len(current.json()), len(archive.json())) == (1, 0)
 
 
 def test_python_api(capsys: pytest.CaptureFixture[str]) -> None:
