@@ -350,6 +350,7 @@ class Engine:
         summary: one line for lists.
         capabilities, limits: declarations, also read without opening a store.
         options: names of the engine's own settings with one line about each.
+        conformance: where its conformance case is, as ``"package.module:ClassName"``; empty if it has none.
     """
 
     name: ClassVar[str]
@@ -358,6 +359,7 @@ class Engine:
     capabilities: ClassVar[Capabilities] = Capabilities()
     limits: ClassVar[Limits] = Limits()
     options: ClassVar[Mapping[str, str]] = {}
+    conformance: ClassVar[str] = ""
 
     def open(self, config: StoreConfig) -> ByteStore:
         """Open or create the store.

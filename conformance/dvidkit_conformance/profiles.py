@@ -18,6 +18,7 @@ class Profile:
         machine_examples, machine_steps: of each Hypothesis machine; 0 for none.
         datatype_programs: random programs per datatype and settings.
         derandomize: Hypothesis takes its choices from the seed alone.
+        crash_cycles: kills of a writer, for each engine.
         stall: seconds without a sign of life after which a run counts as hanging.
     """
 
@@ -30,6 +31,7 @@ class Profile:
     machine_steps: int
     datatype_programs: int
     derandomize: bool = True
+    crash_cycles: int = 6
     stall: float = 30.0
 
 
@@ -37,7 +39,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
     profile.name: profile
     for profile in (
         Profile("quick", 0, 60, 30, 1, 6, 10, 3),
-        Profile("ci", 1, 600, 300, 2, 40, 20, 20, stall=60.0),
-        Profile("nightly", 2, 10_000, 5000, 2, 500, 60, 300, derandomize=False, stall=300.0),
+        Profile("ci", 1, 600, 300, 2, 40, 20, 20, crash_cycles=40, stall=60.0),
+        Profile("nightly", 2, 10_000, 5000, 2, 500, 60, 300, derandomize=False, crash_cycles=2000, stall=300.0),
     )
 }

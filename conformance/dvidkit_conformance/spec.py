@@ -28,7 +28,7 @@ LANES: Final = (
     "faulty",
     "golden",
 )
-"""How a clause is tested. The last seven are not in this release: their clauses are ``untested``."""
+"""How a clause is tested. A lane that is not in this release has only clauses that are ``untested``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class FilesystemEngine(Engine):
     options: ClassVar[Mapping[str, str]] = {
         "journal_size": "bytes after which a new journal file is begun (default 32 MiB; more in a large store)",
     }
+    conformance: ClassVar[str] = "dvidkit_filesystem.conformance:FilesystemCase"
 
     def __init__(self, files: Files | None = None) -> None:
         self.files = files or Files()

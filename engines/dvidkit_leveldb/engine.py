@@ -40,6 +40,7 @@ class LevelDBEngine(Engine):
         "cache_size": "bytes of decompressed blocks kept in memory (default 64 MiB)",
         "write_buffer_size": "bytes of new rows kept in memory before they go to a table (default 16 MiB)",
     }
+    conformance: ClassVar[str] = "dvidkit_leveldb.conformance:LevelDBCase"
 
     def open(self, config: StoreConfig) -> ByteStore:
         """See ``Engine.open``."""

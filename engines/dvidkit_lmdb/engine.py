@@ -39,6 +39,7 @@ class LmdbEngine(Engine):
         "readahead": "let the kernel read ahead; false is better for random reads of stores larger than memory",
         "verify": "look through the whole file before it is used: for a store that may be damaged",
     }
+    conformance: ClassVar[str] = "dvidkit_lmdb.conformance:LmdbCase"
 
     def open(self, config: StoreConfig) -> ByteStore:
         """See ``Engine.open``."""

@@ -49,6 +49,7 @@ class RocksDBEngine(Engine):
         "cache_size": "bytes of decompressed blocks kept in memory (default 64 MiB)",
         "write_buffer_size": "bytes of new rows kept in memory before they go to a table (default 64 MiB)",
     }
+    conformance: ClassVar[str] = "dvidkit_rocksdb.conformance:RocksDBCase"
 
     def open(self, config: StoreConfig) -> ByteStore:
         """See ``Engine.open``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from dvidkit_conformance.lanes import crash
 from dvidkit_conformance.lanes.programs import byte_programs, directed, replay, small_programs, store_programs
 from dvidkit_conformance.lanes.run import SESSIONS, Run
 from dvidkit_conformance.machines import byte_machine, store_machine
@@ -12,6 +13,10 @@ from dvidkit_conformance.machines import byte_machine, store_machine
 LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "ENG-ALL-1": byte_programs,
     "ENG-ALL-2": byte_machine,
+    "DEL-6": crash.deletions,
+    "BATCH-9": crash.batches,
+    "DUR-4": crash.kills,
+    "DUR-6": crash.recoveries,
     "MERGE-8": small_programs,
     "MERGE-9": store_programs,
     "MERGE-10": store_machine,

@@ -1,0 +1,35 @@
+"""What an engine tells the kit about itself, beyond what it declares, so that rare things happen often.
+
+An engine names its case as ``conformance = "package.module:ClassName"`` (a string, so that the engine itself never
+imports the kit). An engine without a case is proven with its ordinary settings, and its power lane is ``untested``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, ClassVar
+
+from dvidkit.engine import Engine
+
+
+class EngineCase:
+    """Base class of cases, and the case of an engine that names none.
+
+    Attributes:
+        settings: options under which files fill, are folded, compacted and resized after little writing. Crash lanes
+            take them in turns with the ordinary ones.
+    """
+
+    settings: ClassVar[Sequence[Mapping[str, Any]]] = ()
+
+
+def case_of(engine: Engine) -> EngineCase:
+    """The case that an engine names, or one that says nothing.
+
+    Raises:
+        ImportError, AttributeError: it names one that there is not.
+    """
+    module, _, name = engine.conformance.partition(":")
+    case: EngineCase = getattr(import_module(module), name)() if name else EngineCase()
+    return case
