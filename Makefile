@@ -23,7 +23,7 @@ $(VENV)/.users: pyproject.toml
 	@touch $@
 
 $(VENV)/.developers: $(VENV)/.users
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev --group clients
 	@touch $@
 
 soak: $(VENV)/.users
@@ -56,7 +56,7 @@ tests-wheel: $(VENV)/.developers
 	$(BIN)/check-wheel-contents build/wheel/*.whl
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install --quiet --upgrade pip
-	build/wheel/venv/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[all]" --group pyproject.toml:dev
+	build/wheel/venv/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[all]" --group pyproject.toml:dev --group pyproject.toml:clients
 	cd build/wheel/empty && ../venv/bin/python -m pytest -n $(JOBS) -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(CURDIR)/tests
 
 bench: $(VENV)/.developers
