@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import ClassVar
 
 from dvidkit import storedir
 from dvidkit.engine import ByteStore, Capabilities, Capability, Engine, Limits, Loss, OpenReport, StoreConfig
 from dvidkit.errors import MissingExtra, StoreForked
+from dvidkit_rocksdb.forking import call_in_children, skip_shutdown
 
 
 class RocksDBEngine(Engine):
     """RocksDB: a log and sorted tables, compressed and checked; for large stores and for writing much.
 
-    RocksDB's threads belong to the process, not to a store, and are missing in a forked child: to open any store there
-    would hang for ever. So there ``open`` raises ``StoreForked``, and ``forked``, the one thing here that is the
-    process's own, says so.
+    In a forked child, where RocksDB cannot be used (see ``dvidkit_rocksdb.forking``), ``open`` raises ``StoreForked``;
+    ``forked``, the one thing here that is the process's own, says so.
     """
 
     forked: ClassVar[bool] = False
@@ -58,7 +57,7 @@ class RocksDBEngine(Engine):
         except ImportError as error:
             raise _missing() from error
         self._refuse_in_child(config.path)
-        os.register_at_fork(after_in_child=_in_child)
+        call_in_children(_in_child)
         return RocksDBStore(config, self.limits)
 
     def repair(self, path: str) -> OpenReport:
@@ -68,7 +67,7 @@ class RocksDBEngine(Engine):
         except ImportError as error:
             raise _missing() from error
         self._refuse_in_child(path)
-        os.register_at_fork(after_in_child=_in_child)
+        call_in_children(_in_child)
         return repair(path)
 
     def _refuse_in_child(self, path: str) -> None:
@@ -85,7 +84,9 @@ class RocksDBEngine(Engine):
 
 
 def _in_child() -> None:
-    RocksDBEngine.forked = True
+    if not RocksDBEngine.forked:
+        RocksDBEngine.forked = True
+        skip_shutdown()
 
 
 def _missing() -> MissingExtra:

@@ -57,7 +57,12 @@ class RocksDBStore(CursorStore):
 
     def _apply(self, batch: Batch, *, durable: bool) -> None:
         changes = WriteBatch(raw_mode=True)
-        self._fill(changes, batch)
+        try:
+            self._fill(changes, batch)
+        except LimitError:
+            raise
+        except (KeyError, ValueError) as error:
+            raise TypeError(f"RocksDB takes keys and values of bytes only: {error}") from error
         self._write(changes)
 
     def _fill(self, changes: Any, batch: Batch) -> None:
