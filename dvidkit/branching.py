@@ -46,7 +46,7 @@ def tag(version: Version, name: str, note: str = "") -> Version:
         branch = _TAG_BRANCH + name
         if branch in repo.branches():
             raise BranchExists(f"the repo has a branch {branch!r} already", branch=branch)
-        change = repos.metadata.change()
+        change = repos.change_of(repo)
         node = repos.allot_version(change, [version], branch, note, name)
         line = f'Tag of version {version.uuid} with "{name}"'
         node = msgspec.structs.replace(node, locked=True, note=note or line, log=tuple(stamped([line])))
@@ -74,7 +74,7 @@ def resolve(repo: Repo, names: Sequence[str], parents: Sequence[Version], note: 
         instance.usable()
     with repos.lock:
         repo.check_merge(parents)
-        change = repos.metadata.change()
+        change = repos.change_of(repo)
         branch = parents[0].record.branch
         node = repos.allot_version(change, parents, branch, note, repos.new_uuid())
         for instance in instances:
@@ -167,7 +167,7 @@ def _line(repo: Repo, first: int, branch: str) -> list[NodeRecord]:
 
 
 def _rewrite(repo: Repo, function: Callable[[NodeRecord], NodeRecord], versions: Iterable[int]) -> None:
-    change = repo.repos.metadata.change()
+    change = repo.repos.change_of(repo)
     records = [function(repo.nodes[version]) for version in versions]
     for record in records:
         change.put_node(repo.id, record)

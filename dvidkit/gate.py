@@ -1,4 +1,4 @@
-"""Who is writing a version, so that committing it can wait for them and keep others out."""
+"""Who is writing a version or an instance, so that its end can wait for them and keep others out."""
 
 from __future__ import annotations
 
@@ -54,3 +54,28 @@ class VersionGate:
         finally:
             with self._changed:
                 self._closing.discard(version)
+
+
+class Users:
+    """Counts the mutations under way of a data instance. What is to end is marked first, and then waited for."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._count = 0
+
+    def enter(self) -> None:
+        """Begin a mutation; whoever does must look afterwards whether the instance is to end."""
+        with self._changed:
+            self._count += 1
+
+    def leave(self) -> None:
+        """End a mutation."""
+        with self._changed:
+            self._count -= 1
+            if not self._count:
+                self._changed.notify_all()
+
+    def gone(self, seconds: float) -> bool:
+        """Wait until nobody is left, for so long at most; whether nobody is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._count, seconds)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.context import DataContext, VersionedContext
-from dvidkit.errors import PluginLoadError, UnsupportedError
+from dvidkit.errors import PluginLoadError, UnknownInstance, UnsupportedError
+from dvidkit.gate import Users
 from dvidkit.keys import InstanceID
 from dvidkit.locks import KeyedLocks
 from dvidkit.records import InstanceRecord
@@ -30,6 +31,7 @@ class DataInstance:
         settings: of the datatype's ``Settings``.
         store: where its values are.
         locks: held by mutations over what they read and write back.
+        users: the mutations under way, for whose end a deletion waits.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class DataInstance:
         self.settings = settings
         self.store = store
         self.locks = KeyedLocks()
+        self.users = Users()
         self._contexts: dict[int, VersionedContext | DataContext] = {}
 
     @classmethod
@@ -119,6 +122,22 @@ class DataInstance:
                 self._contexts.clear()
             self._contexts[version.id] = found
         return found
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it, or its repo, was deleted."""
+        return self.record.deleted or self.repo.record.deleted
+
+    def enter(self) -> None:
+        """Begin a mutation; until ``users.leave`` a deletion waits before it removes data.
+
+        Raises:
+            UnknownInstance: it was deleted.
+        """
+        self.users.enter()
+        if self.deleted:
+            self.users.leave()
+            raise UnknownInstance(f"data instance {self.name!r} was deleted", name=self.name)
 
     @property
     def missing(self) -> bool:

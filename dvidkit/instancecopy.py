@@ -175,7 +175,7 @@ class _Plan:
     def _begin(self, target: Store) -> int:
         repos = self.repo.repos
         with repos.lock:
-            change = repos.metadata.change()
+            change = repos.change_of(self.repo)
             new_id = change.next_id("instance")
             change.write()
         set_mark(target, self._mark(), new_id)
@@ -187,7 +187,7 @@ class _Plan:
         with repos.lock:
             self._check_name()
             made = self._load(new_id)
-            change = repos.metadata.change()
+            change = repos.change_of(self.repo)
             change.put_instance(self.repo.id, made.record)
             change.log(
                 "newinstance",

@@ -141,6 +141,33 @@ class Metadata:
         return int.from_bytes(stored, "big") if stored else 0
 
 
+def without_orphans(everything: Everything) -> tuple[Everything, list[str]]:
+    """What can be used, and a line for each record that cannot: what it belongs to is not there.
+
+    Nothing that dvidkit writes leaves such records; a store that was damaged or mended by hand may have them, and is
+    to be opened all the same.
+    """
+    there: dict[int, set[int]] = {repo.id: set() for repo in everything.repos}
+    nodes: list[tuple[int, NodeRecord]] = []
+    left: list[str] = []
+    for repo, node in everything.nodes:
+        if repo in there and there[repo].issuperset(node.parents):
+            there[repo].add(node.version)
+            nodes.append((repo, node))
+        else:
+            left.append(f"version {node.uuid} is of repo {repo}, which does not exist or lacks its parents")
+    rooted = {repo.id for repo in everything.repos if repo.deleted} | {repo for repo, node in nodes if not node.parents}
+    left += [f"repo {repo.id} has no root version {repo.root}" for repo in everything.repos if repo.id not in rooted]
+    instances = [(repo, each) for repo, each in everything.instances if repo in rooted]
+    left += [
+        f"instance {each.name!r} is of repo {repo}, which does not exist or has no root"
+        for repo, each in everything.instances
+        if repo not in rooted
+    ]
+    repos = [repo for repo in everything.repos if repo.id in rooted]
+    return Everything(repos, [pair for pair in nodes if pair[0] in rooted], instances), left
+
+
 def now() -> str:
     """The time as metadata and logs record it: RFC 3339, UTC, microseconds."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)

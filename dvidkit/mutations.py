@@ -23,6 +23,7 @@ from dvidkit.segment import Segment
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
+    from dvidkit.instance import DataInstance
     from dvidkit.store import Store
 
 
@@ -134,6 +135,7 @@ class Mutation(Part):
         self._durable = durable
         self._locks: list[threading.Lock] = []
         self._entered = self._open = self._used = False
+        self._using: list[DataInstance] = []
         self._parts: dict[str, Part] = {view.instance.uuid: self}
         self._fields: dict[str, Any] = {}
         self._events: list[tuple[str, Any]] = []
@@ -175,12 +177,16 @@ class Mutation(Part):
         Raises:
             InvalidInputError: the instance is of another repo or store, or at another version.
             VersionLocked: the other instance is versioned, this one is not, and the version is committed.
+            UnknownInstance: it was deleted.
         """
         if view.node != self.view.node or view.store is not self.view.store:
             raise InvalidInputError(f"{view.instance} cannot be changed in one batch with {self.view.instance}")
-        if view.instance.versioned:
-            self._hold_open(view)
-        return self._parts.setdefault(view.instance.uuid, Part(self, view))
+        known = self._parts.get(view.instance.uuid)
+        if known is not None:
+            return known
+        self._use(view)
+        part = self._parts[view.instance.uuid] = Part(self, view)
+        return part
 
     def hold(self, view: Datatype, tkeys: Sequence[bytes]) -> None:
         """Hold the locks of an instance's TKeys until the mutation ends."""
@@ -200,11 +206,7 @@ class Mutation(Part):
     def __enter__(self) -> Mutation:
         if self._used:
             raise InvalidInputError("a mutation is used once; begin another")
-        view = self.view
-        if view.instance.record.deleted:
-            raise UnknownInstance(f"data instance {view.instance.name!r} was deleted", name=view.instance.name)
-        if view.instance.versioned:
-            self._hold_open(view)
+        self._use(self.view)
         self._open = self._used = True
         return self
 
@@ -223,9 +225,18 @@ class Mutation(Part):
             if not submitted:
                 self._let_go()
 
-    def _hold_open(self, view: Datatype) -> None:
-        if not self._entered:
-            view.instance.repo.enter(view.node, override=view.override)
+    def _use(self, view: Datatype) -> None:
+        """Keep the instance from being removed, and the version from being committed, until the end."""
+        instance = view.instance
+        instance.enter()
+        self._using.append(instance)
+        if instance.versioned and not self._entered:
+            try:
+                instance.repo.enter(view.node, override=view.override)
+            except BaseException:
+                self._using.remove(instance)
+                instance.users.leave()
+                raise
             self._entered = True
 
     def _commit(self, segments: list[Segment]) -> None:
@@ -257,6 +268,9 @@ class Mutation(Part):
         if self._entered:
             self._entered = False
             self.view.instance.repo.leave(self.view.node)
+        for instance in self._using:
+            instance.users.leave()
+        self._using.clear()
 
     def _deliver(self) -> list[tuple[str, Any]]:
         """Let subscribers of this store answer; return the events that others are still to be told."""
@@ -267,7 +281,11 @@ class Mutation(Part):
             for subscriber in subscribers:
                 if subscriber.store is self.view.store:
                     view = subscriber.at(self.view.node, override=self.view.override)
-                    view.on_event(self.part(view), event)
+                    try:
+                        part = self.part(view)
+                    except UnknownInstance:  # it was deleted meanwhile
+                        continue
+                    view.on_event(part, event)
             if any(subscriber.store is not self.view.store for subscriber in subscribers):
                 elsewhere.append((kind, payload))
         return elsewhere

@@ -222,7 +222,7 @@ class Repo:
             )
 
     def _write_node(self, record: NodeRecord, action: str, **fields: Any) -> None:
-        change = self.repos.metadata.change()
+        change = self.repos.change_of(self)
         change.put_node(self.id, record)
         change.log(action, self.record, version=record.uuid, **fields)
         change.write()
@@ -264,7 +264,7 @@ class Repo:
     def _change(self, **fields: Any) -> None:
         with self.repos.lock:
             record = msgspec.structs.replace(self.record, updated=now(), **fields)
-            change = self.repos.metadata.change()
+            change = self.repos.change_of(self)
             change.put_repo(record)
             change.write()
             self.record = record

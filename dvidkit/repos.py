@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import uuid as uuids
@@ -21,7 +22,7 @@ from dvidkit.errors import (
 )
 from dvidkit.instance import DataInstance
 from dvidkit.keys import VersionID
-from dvidkit.metadata import Change, Everything, Metadata, now
+from dvidkit.metadata import Change, Everything, Metadata, now, without_orphans
 from dvidkit.passcodes import seal_passcode
 from dvidkit.records import InstanceRecord, NodeRecord, RepoRecord
 from dvidkit.repo import Repo, Version
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
     from dvidkit.kernel import Kernel
 
+_LOG: Final = logging.getLogger("dvidkit.kernel.repos")
 _UUID: Final = re.compile(r"[0-9a-f]{32}")
 _REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]{0,9})*)")
 _STEP: Final = re.compile(r"([~^])([0-9]*)")
@@ -175,10 +177,20 @@ class Repos:
                 self.place(repo, node)
             return repo
 
+    def change_of(self, repo: Repo) -> Change:
+        """Begin a change of a repo's metadata, with ``lock`` held.
+
+        Raises:
+            UnknownUUID: the repo was deleted.
+        """
+        if repo.record.deleted:
+            raise UnknownUUID(f"repo {repo.uuid} was deleted", uuid=repo.uuid)
+        return self.metadata.change()
+
     def add_version(self, repo: Repo, parents: Sequence[Version], branch: str, note: str, uuid: str | None) -> Version:
         """Allocate and record a version whose place was checked."""
         with self.lock:
-            change = self.metadata.change()
+            change = self.change_of(repo)
             node = self.allot_version(change, parents, branch, note, self.new_uuid(uuid))
             change.put_node(repo.id, node)
             if len(parents) > 1:
@@ -213,7 +225,7 @@ class Repos:
                 raise InvalidInputError(f"{version} is a version of another repo")
             if version.locked:
                 raise VersionLocked(f"version {version.uuid} is committed and takes no writes", uuid=version.uuid)
-            change = self.metadata.change()
+            change = self.change_of(repo)
             record = InstanceRecord(
                 change.next_id("instance", least=self.kernel.least_instance_id),
                 uuids.uuid4().hex,
@@ -266,7 +278,10 @@ class Repos:
         with self.lock:
             self._load(self.metadata.read())
 
-    def _load(self, everything: Everything) -> None:
+    def _load(self, read: Everything) -> None:
+        everything, left_out = without_orphans(read)
+        for text in left_out:
+            _LOG.error("%s; it is left out, `dvidkit verify` says more", text)
         for gone in self._repos.keys() - {record.id for record in everything.repos}:
             self.forget(self._repos[gone])
         instances: dict[int, dict[str, DataInstance]] = {}

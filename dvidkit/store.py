@@ -64,11 +64,16 @@ class Store(Reader):
 
         Raises:
             StoreMissing, StoreLocked, StoreMismatch, CorruptData, BadConfig: see ``Engine.open``.
+            UnsupportedError: read-only, which the engine does not declare.
         """
         if config.durability not in get_args(Durability):
             raise BadConfig(
                 f"durability must be one of {', '.join(get_args(Durability))}, not {shown(config.durability)}",
                 setting="durability",
+            )
+        if config.read_only and Capability.READ_ONLY not in engine.capabilities.features:
+            raise UnsupportedError(
+                f"engine {engine.name!r} cannot open a store read-only", capability=Capability.READ_ONLY
             )
         self.engine = engine
         self.config = config

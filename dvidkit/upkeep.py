@@ -158,6 +158,10 @@ def delete_repo(repo: Repo, passcode: str = "") -> None:
     repos.deletions.add(repo, None)
 
 
+_LOOK_UP_SECONDS: Final = 0.1
+"""How long a deletion that waits for mutations takes to see that the process is to end."""
+
+
 class Deletions:
     """Removes the data of what was deleted, one thing after another, in a thread that ends when all is done."""
 
@@ -228,5 +232,9 @@ class Deletions:
             change.write()
 
     def _remove_data(self, instance: DataInstance) -> None:
+        """Remove the rows, once the mutations that were under way have ended; later ones are refused."""
+        while not instance.users.gone(_LOOK_UP_SECONDS):
+            if self._stopped:
+                raise StoreClosed("the deletion was stopped")
         instance.store.delete_all(DataContext(instance.id), stop=lambda: self._stopped)
         MutationLog(instance.store).forget(instance.id)

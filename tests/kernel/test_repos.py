@@ -12,7 +12,8 @@ from dvidkit_lmdb import plugin as lmdb_plugin
 from dvidkit_lmdb.engine import LmdbEngine
 from dvidkit_memory.engine import MemoryEngine
 
-from dvidkit import upkeep
+from dvidkit import records, upkeep
+from dvidkit.context import MetadataContext
 from dvidkit.errors import (
     AmbiguousUUID,
     BadConfig,
@@ -27,9 +28,11 @@ from dvidkit.errors import (
     UUIDExists,
     VersionLocked,
 )
+from dvidkit.findings import Damage
 from dvidkit.kernel import Kernel
 from dvidkit.plugins import Plugins
 from dvidkit.repo import Repo
+from dvidkit.verify import verify
 
 MakeKernel = Callable[..., Kernel]
 
@@ -295,3 +298,36 @@ def test_a_repo_is_the_same_after_opening_it_again(make_kernel: MakeKernel) -> N
         pytest.raises(PluginLoadError, match="tally"),
     ):
         _ = bare.repos["a"].root["counts"]
+
+
+@pytest.mark.parametrize("lost", ["repo", "root", "middle"])
+def test_records_that_belong_to_nothing_are_left_out(
+    make_kernel: MakeKernel, caplog: pytest.LogCaptureFixture, lost: str
+) -> None:
+    """A kernel opens although a record that others hang on is gone: these are named, left out, and found by verify."""
+    engine = wrapped(MemoryEngine(), shared=True)
+    kernel = make_kernel(engine)
+    kept = kernel.repos.create("kept")
+    kept.create_instance("tally", "counts")
+    repo = kernel.repos.create("hurt")
+    repo.create_instance("tally", "counts")
+    repo.root.commit()
+    middle = repo.root.new_version()
+    middle.commit()
+    middle.new_version()
+    tkey = {
+        "repo": records.repo_tkey(repo.id),
+        "root": records.node_tkey(repo.id, repo.root.id),
+        "middle": records.node_tkey(repo.id, middle.id),
+    }[lost]
+    kernel.stores["default"].delete(MetadataContext(), tkey)
+    again = make_kernel(engine)
+    left = {"repo": ["version", "version", "version", "instance"], "root": ["version", "version", "repo", "instance"]}
+    said = [record.message for record in caplog.records if record.name == "dvidkit.kernel.repos"]
+    assert [text.split()[0] for text in said] == left.get(lost, ["version"])
+    assert {each.alias for each in again.repos} == ({"kept", "hurt"} if lost == "middle" else {"kept"})
+    again.repos.resolve(kept.uuid)["counts"].add("a")
+    again.repos.create("new").create_instance("tally", "counts")
+    again.repos.reload()
+    damage = {each.damage for each in verify(again.stores["default"]).findings}
+    assert Damage.INCONSISTENT in damage

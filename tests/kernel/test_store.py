@@ -14,7 +14,7 @@ from dvidkit_lmdb.engine import LmdbEngine
 from dvidkit_memory.engine import MemoryEngine
 
 from dvidkit.context import Context, DataContext, MetadataContext, VersionedContext
-from dvidkit.engine import Engine, Limits
+from dvidkit.engine import Capability, Engine, Limits, StoreConfig
 from dvidkit.errors import BadConfig, BadKey, BadType, KeyContractError, LimitError, StoreClosed, UnsupportedError
 from dvidkit.keys import data_key
 from dvidkit.store import Store
@@ -294,3 +294,12 @@ def test_stores_in_one_process_are_apart(make_store: MakeStore) -> None:
     with pytest.raises(StoreClosed):
         one.get(META, b"a")
     assert two.get(META, b"a") == b"2"
+
+
+def test_read_only_needs_the_capability(tmp_path: Path) -> None:
+    """An engine that does not declare it is not asked, whatever it would do."""
+    engine = wrapped(LmdbEngine(), features=())
+    Store(engine, StoreConfig(engine.name, str(tmp_path / "store"))).close()
+    with pytest.raises(UnsupportedError) as caught:
+        Store(engine, StoreConfig(engine.name, str(tmp_path / "store"), read_only=True))
+    assert caught.value.capability == Capability.READ_ONLY

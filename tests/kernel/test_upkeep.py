@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dvidkit_conformance.samples import Samples
+from dvidkit_conformance.samples import VALUE, Samples
 
 from dvidkit import upkeep
 from dvidkit.engine import StoreConfig
@@ -237,3 +237,100 @@ def test_many_names_at_once(repo: Repo) -> None:
         thread.join()
     assert len(won) == 1
     assert len(repo.instances) == 10
+
+
+# --- changes under way while something is deleted ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["repo", "instance"])
+def test_a_deletion_waits_for_mutations_under_way(repo: Repo, whole: bool) -> None:
+    """What a mutation writes that had begun before is removed too; one that begins afterwards is refused."""
+    instance, begun, go = repo.instance("t"), threading.Event(), threading.Event()
+    view, root = repo.root["t"], repo.root
+
+    def write() -> None:
+        with view.mutation("set") as mutation:
+            mutation.put(VALUE.key(b"late"), b"1")
+            begun.set()
+            assert go.wait(20)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert begun.wait(20)
+    if whole:
+        upkeep.delete_repo(repo, "word")
+    else:
+        upkeep.delete_instance(instance, "word")
+    with pytest.raises(UnknownInstance):
+        view.set("later", b"1")
+    assert not repo.repos.deletions.wait(0.2)
+    go.set()
+    thread.join()
+    assert repo.repos.deletions.wait(20)
+    assert keys(instance.store, instance.id) == 0
+    assert not root.locked
+
+
+def test_subscribers_are_deleted_under_fire(tmp_path: Path) -> None:
+    """Threads write to a tally while its mirrors are made and deleted: no write fails, no key of a mirror is left."""
+    with opened(tmp_path) as kernel:
+        repo = kernel.repos.create("r")
+        repo.create_instance("sample-tally", "t")
+        over, faults, gone = threading.Event(), list[BaseException](), list[int]()
+
+        def write(thread: int) -> None:
+            number = 0
+            while not over.is_set():
+                try:
+                    repo.root["t"].set(f"{thread}-{number % 5}", b"x")
+                except BaseException as error:
+                    faults.append(error)
+                    return
+                number += 1
+
+        threads = [threading.Thread(target=write, args=(thread,)) for thread in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(10):
+            mirror = repo.create_instance("sample-mirror", f"m{number}")
+            upkeep.set_syncs(mirror, ["t"])
+            gone.append(mirror.id)
+            upkeep.delete_instance(mirror)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert kernel.repos.deletions.wait(20)
+        assert [keys(kernel.stores["default"], instance) for instance in gone] == [0] * 10
+
+
+def test_the_end_does_not_wait_for_a_mutation(tmp_path: Path) -> None:
+    """A deletion that waits is left for the next start."""
+    kernel = opened(tmp_path)
+    repo = kernel.repos.create("r")
+    instance = repo.create_instance("sample-tally", "t").id
+    repo.root["t"].set("a", b"1")
+    with repo.root["t"].mutation("set"):
+        upkeep.delete_instance(repo.instance("t"))
+        kernel.close()
+    with opened(tmp_path) as kernel:
+        assert kernel.repos.deletions.wait(20)
+        assert keys(kernel.stores["default"], instance) == 0
+
+
+def test_a_deleted_repo_takes_no_changes(repo: Repo) -> None:
+    """Whoever still holds it is told, and no record appears that belongs to nothing."""
+    root = repo.root
+    upkeep.delete_repo(repo, "word")
+    assert repo.repos.deletions.wait(20)
+    before = metadata(repo)
+    for change in (
+        lambda: repo.create_instance("sample-tally", "new"),
+        lambda: repo.describe("alias"),
+        lambda: repo.log(["line"]),
+        lambda: root.commit(),
+        lambda: repo.set_note(root, "note"),
+    ):
+        with pytest.raises(UnknownUUID):
+            change()
+    assert metadata(repo) == before
