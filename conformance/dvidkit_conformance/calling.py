@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,16 +28,23 @@ def call(
         DvidkitError: what the endpoint raises.
     """
     path, _, query = url.partition("?")
-    routes = Routes()
-    for row in type(view).endpoints:
-        routes.add(row, getattr(type(view), row.name))
-    found = routes.find(method, segments_of(b"/" + path.encode()))
+    datatype: Any = type(view)
+    found = _routes(datatype).find(method, segments_of(b"/" + path.encode()))
     if found is None:
         raise LookupError(f"no endpoint has the path {path!r}")
     route, parameters = found
     arguments = dict(parse_qsl(query, keep_blank_values=True))
     named = {name.replace("_", "-").lower(): value for name, value in headers.items()}
     return route.handler(view, Request(method, parameters, arguments, named, body, user, app))
+
+
+@cache
+def _routes(datatype: Any) -> Routes:
+    """The endpoints of a datatype by path."""
+    routes = Routes()
+    for row in datatype.endpoints:
+        routes.add(row, getattr(datatype, row.name))
+    return routes
 
 
 def body_of(response: Response) -> bytes:

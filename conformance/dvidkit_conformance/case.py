@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
 Op = Mapping[str, Any]
@@ -27,11 +28,19 @@ class DatatypeCase:
         typename: the datatype.
         settings: variants of instance settings to prove, each a mapping for ``create_instance``.
         proves: clauses of this datatype alone (``DT-KV-2``) for which the model and the observations stand.
+        shown: the clauses among them that the parts of an observation stand for, by their names. A difference in a
+            part that is not named breaks all.
+        envelopes: first bytes of the TKeys whose values are in DVID's envelope (``DT-11``).
+        like: another datatype that shares the implementation and differs only in, say, the type of a voxel. Where both
+            are proven, this one is given fewer programs.
     """
 
     typename: ClassVar[str]
     settings: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     proves: ClassVar[tuple[str, ...]] = ()
+    shown: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    envelopes: ClassVar[tuple[int, ...]] = ()
+    like: ClassVar[str] = ""
 
     # --- programs ----------------------------------------------------------------------------------------------------
 
@@ -63,13 +72,22 @@ class DatatypeCase:
     def observe(self, view: Any) -> Observation:
         """Everything a reader can see at this version, through every reading method there is, as JSON.
 
-        Two methods that answer the same question should both be asked and compared here.
+        Two methods that answer the same question should both be asked and compared here; the message of a failed
+        assertion may begin with the clause that it stands for.
         """
         raise NotImplementedError
 
     def recompute(self, view: Any) -> Mapping[str, tuple[Any, Any]]:
         """Derived state: by name, (as stored, as recomputed from the primary data). Empty if nothing is derived."""
         return {}
+
+    def blame(self, expected: Any, got: Any) -> tuple[str, ...]:
+        """The clauses in ``proves`` that an observation breaks: by an assertion's message, else by ``shown``."""
+        named = tuple(clause for clause in self.proves if f": {clause}:" in getattr(got, "what", ""))
+        if named or not isinstance(expected, Mapping) or not isinstance(got, Mapping):
+            return named or self.proves
+        parts = [self.shown.get(part, self.proves) for part in expected if expected[part] != got.get(part)]
+        return tuple(dict.fromkeys(clause for part in parts for clause in part)) or self.proves
 
     # --- the model ---------------------------------------------------------------------------------------------------
 
@@ -112,3 +130,14 @@ class Refused(Exception):
     def __init__(self, error: str) -> None:
         super().__init__(error)
         self.error = error
+
+
+def load_case(named: str) -> DatatypeCase:
+    """The case that a datatype names as ``package.module:ClassName``.
+
+    Raises:
+        ImportError, AttributeError: there is none.
+    """
+    module, _, name = named.partition(":")
+    case: DatatypeCase = getattr(import_module(module), name)()
+    return case

@@ -30,11 +30,23 @@ class RepoModel:
         self.models: dict[tuple[str, int], Model] = {(name, 0): case.model(settings) for name in NAMES}
 
     def apply(self, op: Op) -> Any:
-        """Do the operation and say what it must answer."""
-        return getattr(self, f"_{op['op']}")(op)
+        """Do the operation and say what it must answer: nothing where the session says itself what it expects."""
+        does = getattr(self, f"_{op['op']}", None)
+        return None if does is None else does(op)
 
     def settle(self, op: Op, got: Any) -> None:
         """Nothing is left open here."""
+
+    def lacks(self, op: Op) -> bool:
+        """Whether an operation is about what earlier ones did not make, as happens where programs are cut small."""
+        kind, v = op["op"], op.get("v", 0)
+        if kind == "merge":
+            return op["to"] in self.parents or not set(op["parents"]) <= self.locked or len(set(op["parents"])) < 2
+        if v not in self.parents or (v in self.unknown) is not (kind == "conflicting"):
+            return kind not in ("commit", "child") or v not in self.parents
+        if kind == "child":
+            return op["to"] in self.parents or v not in self.locked
+        return (kind == "commit" and v in self.locked) or (kind == "refuse" and v in self.locked and self.versioned)
 
     def _do(self, op: Op) -> Any:
         if op["v"] in self.locked and self.versioned:

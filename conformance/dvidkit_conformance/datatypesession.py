@@ -1,22 +1,52 @@
-"""Sessions on two instances of a datatype in a repo."""
+"""Sessions on two instances of a datatype in a repo.
+
+Whatever is asked of a datatype is an operation, so that a failing program can be cut small and replayed:
+
+* ``do``, ``observe``: an operation of the case, an observation, of instance ``name`` at version ``v``;
+* ``commit``, ``child``, ``merge``, ``reopen``: what happens to versions and to the kernel;
+* ``refuse``, ``forbidden``: an operation that must be refused, one at a committed version; the dump stays;
+* ``again``, ``derived``, ``conflicting``: an observation once more, derived state recomputed, a merge in conflict;
+* ``tkeys``, ``envelopes``, ``damage``: what the raw bytes hold, and what becomes of a damaged value;
+* ``same``, ``copied``, ``delete_all``: the program so far on the reference, a copy to another engine and back, the end.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from dvidkit import errors
 from dvidkit.datatype import Datatype
 from dvidkit.kernel import Kernel
 from dvidkit.repo import Version
 from dvidkit_conformance import codec
-from dvidkit_conformance.case import DatatypeCase
+from dvidkit_conformance.case import DatatypeCase, load_case
+from dvidkit_conformance.datatypeasking import ASKING
 from dvidkit_conformance.datatypemodel import NAMES, RepoModel
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.kernelsession import plugins_with
 from dvidkit_conformance.ops import Op
-from dvidkit_conformance.results import Err
+from dvidkit_conformance.results import Err, plain
 from dvidkit_conformance.session import Journal, Session
+
+_NAMED: Final = {
+    "do": "DT-1",
+    "merge": "DT-4",
+    "reopen": "DT-5",
+    "refuse": "DT-12",
+    "forbidden": "DT-12",
+    "again": "DT-13",
+    "derived": "DT-14",
+    "conflicting": "DT-4",
+    "tkeys": "DT-10",
+    "envelopes": "DT-11",
+    "damage": "DT-11",
+    "same": "DT-6",
+    "copied": "DT-7",
+    "delete_all": "DT-8",
+}
+"""The clause that an operation asks for, whatever was done before."""
 
 
 def _uuid(v: int) -> str:
@@ -24,27 +54,30 @@ def _uuid(v: int) -> str:
 
 
 class DatatypeSession(Session):
-    """One kernel, one repo, two instances, and the case's models."""
+    """One kernel, one repo, two instances, and the case's models.
+
+    Args:
+        typename: of a datatype that the harness knows.
+        settings: of both instances.
+    """
 
     kind = "datatype"
 
     def __init__(
-        self,
-        harness: Harness,
-        datatype: type[Datatype],
-        case: DatatypeCase,
-        settings: dict[str, Any],
-        journal: Journal | None = None,
+        self, harness: Harness, journal: Journal | None = None, *, typename: str, settings: Mapping[str, Any]
     ) -> None:
-        super().__init__(harness, journal, typename=datatype.typename, settings=settings)
-        self.case = case
-        self.model = RepoModel(case, settings)
+        super().__init__(harness, journal, typename=typename, settings=dict(settings))
+        datatype: type[Datatype] = harness.datatype(typename)
+        self.datatype = datatype
+        self.case: DatatypeCase = load_case(datatype.conformance)
+        self.model = RepoModel(self.case, settings)
         self.plugins = plugins_with(harness, datatype)
         self.kernel = self._open()
         repo = self.kernel.repos.create("conformance", root=_uuid(0))
         for name in NAMES:
             repo.create_instance(datatype, name, repo.root, **settings)
         self.touched: tuple[str, int] = ("", 0)
+        self.seen: tuple[str, int, Any] | None = None
         self._last = ""
         self._refusal = ""
 
@@ -59,6 +92,10 @@ class DatatypeSession(Session):
         """An instance at a version."""
         return self.version(v)[name]
 
+    def number(self, version: int) -> int | None:
+        """The number of a version by its id in keys."""
+        return next((v for v in self.model.parents if self.version(v).id == version), None)
+
     def dump(self, name: str) -> list[list[bytes]]:
         """The raw entries of an instance."""
         instance = self.version(0).repo.instance(name)
@@ -69,26 +106,21 @@ class DatatypeSession(Session):
 
     def skips(self, op: Op) -> bool:
         """See ``Session.skips``."""
-        return op["op"] == "reopen" and not self.harness.persistent
+        return (op["op"] == "reopen" and not self.harness.persistent) or self.model.lacks(op)
 
     def perform(self, op: Op) -> Any:
         """See ``Session.perform``."""
-        return getattr(self, f"_{op['op']}")(op)
+        ask = ASKING.get(op["op"])
+        return ask(self, op) if ask is not None else getattr(self, f"_{op['op']}")(op)
 
     def do(self, op: Op) -> Any:
         """See ``Session.do``."""
-        if op["op"] == "reopen":
-            self.ops.append(op)
-            if not self.skips(op):
-                self.kernel.close()
-                self.kernel = self._open()
-                self.probes["reopen"] += 1
-            self._last = "reopen"
-            return None
-        if op["op"] == "do":
+        if op["op"] in ("do", "refuse", "forbidden"):
             self.touched = op["name"], op["v"]
+        if op["op"] not in ("observe", "again"):
+            self.seen = None
         answer = super().do(op)
-        self._last = op["op"] if op["op"] != "observe" else self._last
+        self._last = op["op"] if op["op"] not in ("observe", "again") else self._last
         return answer
 
     def answer(self, op: Op) -> Any:
@@ -107,7 +139,8 @@ class DatatypeSession(Session):
         return self.case.apply(self.view(op["name"], op["v"]), op["do"])
 
     def _observe(self, op: Op) -> Any:
-        return self.case.observe(self.view(op["name"], op["v"]))
+        self.seen = op["name"], op["v"], plain(self.case.observe(self.view(op["name"], op["v"])))
+        return self.seen[2]
 
     def _commit(self, op: Op) -> Any:
         self.version(op["v"]).commit()
@@ -123,6 +156,14 @@ class DatatypeSession(Session):
         parents = [self.version(v) for v in op["parents"]]
         parents[0].repo.merge(parents, uuid=_uuid(op["to"]))
 
+    def _reopen(self, op: Op) -> Any:
+        self.anew()
+
+    def anew(self) -> None:
+        """Close the kernel and open another on the same path."""
+        self.kernel.close()
+        self.kernel = self._open()
+
     # --- reached, blamed, closed -------------------------------------------------------------------------------------
 
     def count(self, op: Op, got: Any) -> None:
@@ -136,7 +177,7 @@ class DatatypeSession(Session):
         if isinstance(expected, Err):
             return "DT-12"
         if op["op"] != "observe":
-            return "DT-1" if op["op"] == "do" else "DT-4" if op["op"] == "merge" else "DT-12"
+            return _NAMED.get(op["op"], "DT-12")
         name, v = self.touched
         if self._last == "reopen":
             return "DT-5"

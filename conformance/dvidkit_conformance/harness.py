@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from dvidkit.engine import ByteStore, Engine, Loss, StoreConfig
+from dvidkit.plugins import Plugins
 from dvidkit.store import Store
 
 
@@ -41,6 +42,7 @@ class Harness:
         store_class: the kernel's ``Store``; another one where the kit itself is tested.
         scale: how much a check may do: 0 quick, 1 ci, 2 nightly.
         plugins: other installed engines and datatypes, where a check needs them.
+        extra: datatypes that are not installed.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Harness:
         store_class: type[Store] = Store,
         scale: int = 0,
         plugins: Any = None,
+        extra: Sequence[Any] = (),
     ) -> None:
         self.engine = engine
         self.folder = folder
         self.store_class = store_class
         self.scale = scale
         self.plugins = plugins
+        self.extra = {each.typename: each for each in extra}
         self._numbers = count()
 
     @property
@@ -91,6 +95,17 @@ class Harness:
     def config(self, path: Path, **fields: Any) -> StoreConfig:
         """How the kit opens stores."""
         return StoreConfig(**{"engine": self.engine.name, "path": str(path), **fields})
+
+    def datatype(self, typename: str) -> Any:
+        """A datatype by name: given to this harness, or installed.
+
+        Raises:
+            UnknownDatatype: neither.
+        """
+        own = self.extra.get(typename)
+        if own is not None:
+            return own
+        return (Plugins() if self.plugins is None else self.plugins).datatype(typename)
 
     def open(self, path: Path, **fields: Any) -> ByteStore:
         """The engine's own ``open``."""

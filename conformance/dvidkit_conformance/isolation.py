@@ -17,7 +17,7 @@ import time
 import traceback
 import warnings
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from dvidkit.plugins import Plugins
 from dvidkit_conformance import journal
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.jobs import all_jobs
+from dvidkit_conformance.nursery import Kept, Nursery
 from dvidkit_conformance.outcome import Failure
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.running import JobResult, Runner, as_data, from_data
@@ -58,6 +59,10 @@ class Task:
     extra: tuple[Any, ...] = ()
     store_class: Any = None
 
+    def of(self, folder: str, jobs: Iterable[str]) -> Task:
+        """The same with other jobs, in a folder of its own."""
+        return replace(self, folder=folder, jobs=tuple(jobs))
+
 
 def run_here(task: Task, *, alive: Callable[[], None] = lambda: None, started: Any = None) -> Iterator[JobResult]:
     """Run the jobs in this process."""
@@ -68,11 +73,15 @@ def run_here(task: Task, *, alive: Callable[[], None] = lambda: None, started: A
     engine = plugins.engine(task.engine) if isinstance(task.engine, str) else task.engine
     profile, folder = PROFILES[task.profile], Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    harness = Harness(engine, folder, store_class=task.store_class or Store, scale=profile.scale, plugins=plugins)
+    harness = Harness(
+        engine, folder, store_class=task.store_class or Store, scale=profile.scale, plugins=plugins, extra=task.extra
+    )
     reference: Harness | None = None
     if engine.name != REFERENCE or type(engine) is not type(plugins.engine(REFERENCE)) or task.store_class:
         (folder / "reference").mkdir(exist_ok=True)
-        reference = Harness(plugins.engine(REFERENCE), folder / "reference", scale=profile.scale, plugins=plugins)
+        reference = Harness(
+            plugins.engine(REFERENCE), folder / "reference", scale=profile.scale, plugins=plugins, extra=task.extra
+        )
     note = journal.FileJournal(folder / "journal") if started else None
     runner = Runner(harness, profile, task.seed, reference=reference, journal=note, alive=alive)
     jobs = {job.name: job for job in [*all_jobs(), *datatype_jobs(harness, task.datatypes, task.extra)]}
@@ -105,15 +114,18 @@ def child(task: Task, fd: int) -> None:
     send({"end": True})
 
 
-def _start(task: Task, fd: int) -> _Child:
-    if isinstance(task.engine, str) and not task.extra and task.store_class is None:
-        return _spawn(task, fd)
-    return _fork(task, fd)
+def _start(task: Task, fd: int, nursery: Nursery | None) -> _Child | Kept:
+    if not isinstance(task.engine, str) or task.extra or task.store_class is not None:
+        return _fork(task, fd)
+    if nursery is not None:
+        with suppress(OSError):
+            return nursery.start(task, fd)
+    return _spawn(task, fd)
 
 
 @dataclass(slots=True)
 class _Child:
-    """A process, however it was started."""
+    """A process, spawned or forked."""
 
     pid: int
     process: subprocess.Popen[bytes] | None = None
@@ -159,13 +171,13 @@ def _fork(task: Task, fd: int) -> _Child:
 
 
 # --- the parent ------------------------------------------------------------------------------------------------------
-def run_isolated(task: Task) -> Iterator[JobResult]:
-    """Run the jobs in children, as many as it takes."""
+def run_isolated(task: Task, nursery: Nursery | None = None) -> Iterator[JobResult]:
+    """Run the jobs in children, as many as it takes; children of a nursery where the task can be named to it."""
     left = list(task.jobs)
     while left:
         Path(task.folder).mkdir(parents=True, exist_ok=True)
         current, ended = "", False
-        watched = _Watched(replace(task, jobs=tuple(left)))
+        watched = _Watched(replace(task, jobs=tuple(left)), nursery)
         for message in watched.messages():
             if "start" in message:
                 current = message["start"]
@@ -186,12 +198,11 @@ def run_isolated(task: Task) -> Iterator[JobResult]:
 class _Watched:
     """One child and its messages."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, nursery: Nursery | None) -> None:
         self._stall = PROFILES[task.profile].stall
         self._read, write = os.pipe()
         os.set_inheritable(write, True)
-        self._child = _start(task, write)
+        self._child = _start(task, write, nursery)
         os.close(write)
         self._silent = False
         self._broken = ""

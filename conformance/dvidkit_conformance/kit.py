@@ -15,7 +15,6 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -30,15 +29,16 @@ from dvidkit.plugins import Plugins
 from dvidkit_conformance import spec
 from dvidkit_conformance.datatypelane import datatype_jobs
 from dvidkit_conformance.harness import Harness
-from dvidkit_conformance.isolation import Task, run_here, run_isolated
+from dvidkit_conformance.isolation import Task
 from dvidkit_conformance.jobs import Job, all_jobs
+from dvidkit_conformance.nursery import Nursery
 from dvidkit_conformance.ops import Program
 from dvidkit_conformance.outcome import ClauseResult, EngineReport, Failure, Report, worst
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.running import JobResult
+from dvidkit_conformance.sharing import Share, cores
 
 TMPFS: Final = "/dev/shm"  # noqa: S108 - semantic lanes belong in memory; every run makes a directory of its own
-_CORES: Final = 2
 
 Progress = Callable[[str, JobResult], None]
 Subject = str | Engine
@@ -142,47 +142,25 @@ class _Kit:
     def run(self, subjects: Sequence[Subject]) -> list[EngineReport]:
         """A report for each, in order."""
         engines = [self.plugins.engine(each) if isinstance(each, str) else each for each in subjects]
-        numbered = list(enumerate(zip(subjects, engines, strict=True)))
+        harnesses = [self._harness(engine, n) for n, engine in enumerate(engines)]
+        shares = [self._share(subject, harness) for subject, harness in zip(subjects, harnesses, strict=True)]
         if not self.isolate:
-            return [self._engine(subject, engine, n, 1) for n, (subject, engine) in numbered]
-        parts = _CORES if len(numbered) == 1 and isinstance(subjects[0], str) else 1
-        with ThreadPoolExecutor(_CORES) as pool:
-            futures = [pool.submit(self._engine, subject, engine, n, parts) for n, (subject, engine) in numbered]
-            return [future.result() for future in futures]
+            return [self._report(harness, *share.here()) for harness, share in zip(harnesses, shares, strict=True)]
+        with Nursery() as nursery, ThreadPoolExecutor(cores()) as pool:
+            for share in shares:
+                share.start(pool, nursery)
+            return [self._report(harness, *share.finished()) for harness, share in zip(harnesses, shares, strict=True)]
 
-    def _engine(self, subject: Subject, engine: Engine, n: int, parts: int) -> EngineReport:
-        began = time.monotonic()
-        folder = self.root / f"{n}-{engine.name}"
-        harness = Harness(engine, folder, plugins=self.plugins)
-        jobs = [job for job in all_jobs() if self._applies(harness, job)]
+    def _harness(self, engine: Engine, n: int) -> Harness:
+        scale, folder = PROFILES[self.profile].scale, self.root / f"{n}-{engine.name}"
+        return Harness(engine, folder, scale=scale, plugins=self.plugins, extra=self.extra)
+
+    def _share(self, subject: Subject, harness: Harness) -> Share:
+        own = [job for job in all_jobs() if self._applies(harness, job)]
         typed = [job for job in datatype_jobs(harness, self.names, self.extra) if self._applies(harness, job)]
-        shares = [jobs[part::parts] for part in range(parts)]
-        shares[-1] += typed
-        tasks = [
-            Task(
-                subject,
-                str(folder / f"part{part}"),
-                tuple(job.name for job in share),
-                self.profile,
-                self.seed,
-                self.names,
-                self.extra,
-                self.store_class,
-            )
-            for part, share in enumerate(shares)
-        ]
-        with ThreadPoolExecutor(parts) as pool:
-            results = [result for done in pool.map(self._task, tasks) for result in done]
-        shutil.rmtree(folder, ignore_errors=True)
-        return self._report(harness, results, time.monotonic() - began)
-
-    def _task(self, task: Task) -> list[JobResult]:
-        name = task.engine if isinstance(task.engine, str) else task.engine.name
-        results: list[JobResult] = []
-        for result in (run_isolated if self.isolate else run_here)(task):
-            results.append(result)
-            self.progress(name, result)
-        return results
+        folder = str(harness.folder)
+        task = Task(subject, folder, (), self.profile, self.seed, self.names, self.extra, self.store_class)
+        return Share(task, own, typed, self.progress)
 
     def _applies(self, harness: Harness, job: Job) -> bool:
         clause = spec.clauses()[job.clause]
@@ -235,6 +213,7 @@ class _Kit:
             complete=len(self.chosen) == len(known),
             datatypes=typed,
             seconds=seconds,
+            cpu=sum(result.cpu for result in results),
         )
 
     def _clause(self, harness: Harness, clause: str, results: list[JobResult], named: list[Failure]) -> ClauseResult:
@@ -267,6 +246,8 @@ class _Kit:
             return "skip", f"not declared: {what.capability}"
         if what.untested:
             return "untested", what.untested
+        if what.layer == "datatype" and clause == "DT-11":
+            return "skip", "not declared: envelopes"
         return "untested", f"no lane {what.lane!r} ran in profile {self.profile!r}"
 
 

@@ -92,7 +92,7 @@ class EngineReport:
         clauses: results in the order of the specification; with a selection, only those chosen.
         complete: no clause was left out by a selection, and no lane by the profile.
         datatypes: for each datatype, results of its clauses.
-        seconds: wall time.
+        seconds, cpu: wall time from the first job to the last, and processor time of all.
     """
 
     engine: str
@@ -102,6 +102,7 @@ class EngineReport:
     complete: bool = True
     datatypes: dict[str, list[ClauseResult]] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu: float = 0.0
 
     def result(self, clause: str) -> ClauseResult:
         """The result of a clause; ``KeyError`` if it was not chosen."""
@@ -157,6 +158,7 @@ class EngineReport:
             "counts": counts(self.everything),
             "not_verified": [f"{r.id}: {r.status}: {r.reason}" for r in self.everything if r.status != "pass"],
             "seconds": round(self.seconds, 3),
+            "cpu_seconds": round(self.cpu, 3),
             "clauses": [result.to_json() for result in self.clauses],
             "datatypes": {name: [r.to_json() for r in results] for name, results in self.datatypes.items()},
         }

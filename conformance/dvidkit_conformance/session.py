@@ -162,6 +162,8 @@ def attempt(call: Callable[[], Any]) -> Any:
     """What the call answers, as data; errors by name, conflicts with what they say."""
     try:
         return plain(call())
+    except Violation:
+        raise
     except VersionConflict as error:
         return conflict(error)
     except DvidkitError as error:

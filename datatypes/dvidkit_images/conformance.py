@@ -36,6 +36,13 @@ class ImagesCase(DatatypeCase):
     dtype: ClassVar[str]
     channels: ClassVar[int] = 1
     proves: ClassVar[tuple[str, ...]] = tuple(f"DT-IMG-{number}" for number in range(1, 7))
+    shown: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "volume": ("DT-IMG-1", "DT-IMG-3", "DT-IMG-4"),
+        "outside": ("DT-IMG-2",),
+        "blocks": ("DT-IMG-5",),
+        "extents": ("DT-IMG-6",),
+    }
+    envelopes: ClassVar[tuple[int, ...]] = (23, 24)
     settings: ClassVar[Sequence[Mapping[str, Any]]] = (
         {"block_size": _BLOCK_XYZ},
         {"block_size": _BLOCK_XYZ, "background": 7, "compression": "gzip"},
@@ -102,21 +109,23 @@ class ImagesCase(DatatypeCase):
         self._check_endpoints(view, volume)
         for z, y, x in ((0, 0, 0), (4, 6, 8), (5, 7, 9), (3, 5, 7), (9, 14, 19)):
             place = (z + _LOW[0], y + _LOW[1], x + _LOW[2])
-            assert same(view.read(place, (1, 1, 1))[0, 0, 0], volume[z, y, x]), f"voxel {place}"
+            assert same(view.read(place, (1, 1, 1))[0, 0, 0], volume[z, y, x]), f"DT-IMG-1: voxel {place}"
         extents = view.extents()
+        stored = [block for block, _ in view.stored_blocks(_LOW, _whole(_SHAPE))]
         return {
+            "outside": outside(volume, stored),
             "volume": digest(volume),
             "extents": None if extents is None else [list(extents.min_zyx), list(extents.max_zyx)],
-            "blocks": [list(block) for block, _ in view.stored_blocks(_LOW, _whole(_SHAPE))],
+            "blocks": [list(block) for block in stored],
         }
 
     @staticmethod
     def _check_planes(view: Any, volume: Array) -> None:
         depth, height, width = _SHAPE
         z, y, x = _LOW
-        assert same(view.read_plane("xy", (z + 4, y, x), (height, width)), volume[4]), "xy"
-        assert same(view.read_plane("xz", (z, y + 7, x), (depth, width)), volume[:, 7]), "xz"
-        assert same(view.read_plane("yz", (z, y, x + 9), (depth, height)), volume[:, :, 9]), "yz"
+        assert same(view.read_plane("xy", (z + 4, y, x), (height, width)), volume[4]), "DT-IMG-5: plane xy"
+        assert same(view.read_plane("xz", (z, y + 7, x), (depth, width)), volume[:, 7]), "DT-IMG-5: plane xz"
+        assert same(view.read_plane("yz", (z, y, x + 9), (depth, height)), volume[:, :, 9]), "DT-IMG-5: plane yz"
 
     @staticmethod
     def _check_blocks(view: Any, volume: Array) -> None:
@@ -126,7 +135,9 @@ class ImagesCase(DatatypeCase):
             begin = z * bz - _LOW[0], y * by - _LOW[1]
             wanted = volume[begin[0] : begin[0] + bz, begin[1] : begin[1] + by]
             for count in range(5):
-                assert same(row[count], wanted[:, :, count * bx : (count + 1) * bx]), f"block {z} {y} {count - 2}"
+                assert same(row[count], wanted[:, :, count * bx : (count + 1) * bx]), (
+                    f"DT-IMG-5: block {z} {y} {count - 2}"
+                )
 
     @staticmethod
     def _check_endpoints(view: Any, volume: Array) -> None:
@@ -134,16 +145,16 @@ class ImagesCase(DatatypeCase):
         whole = "_".join(map(str, _whole(_SHAPE)[::-1])), "_".join(map(str, _LOW[::-1]))
         depth, height, width = _whole(_SHAPE)
         raw = body_of(call(view, "GET", f"raw/0_1_2/{whole[0]}/{whole[1]}"))
-        assert raw == volume[:depth, :height, :width].tobytes(), "raw and read differ"
+        assert raw == volume[:depth, :height, :width].tobytes(), "DT-IMG-5: raw and read differ"
         stream = body_of(call(view, "GET", f"subvolblocks/{whole[0]}/{whole[1]}?compression=uncompressed"))
         named = []
         for x, y, z, payload in _records(stream):
             begin = [c * side - low for c, side, low in zip((z, y, x), _BLOCK, _LOW, strict=True)]
             box = tuple(slice(first, first + side) for first, side in zip(begin, _BLOCK, strict=True))
-            assert payload == volume[box].tobytes(), f"subvolblocks and read differ in block {z} {y} {x}"
+            assert payload == volume[box].tobytes(), f"DT-IMG-5: subvolblocks and read differ in block {z} {y} {x}"
             named += [str(x), str(y), str(z)]
         again = body_of(call(view, "GET", f"specificblocks?compression=uncompressed&blocks={','.join(named)}"))
-        assert again == stream, "specificblocks and subvolblocks differ"
+        assert again == stream, "DT-IMG-5: specificblocks and subvolblocks differ"
 
     def recompute(self, view: Any) -> Mapping[str, tuple[Any, Any]]:
         """The extents in blocks, from the extents in voxels; and every block read one by one, from the list of them."""
@@ -173,6 +184,7 @@ class Uint16Case(ImagesCase):
     """``uint16blk``."""
 
     typename: ClassVar[str] = "uint16blk"
+    like: ClassVar[str] = "uint8blk"
     dtype: ClassVar[str] = "uint16"
 
 
@@ -180,6 +192,7 @@ class Uint32Case(ImagesCase):
     """``uint32blk``."""
 
     typename: ClassVar[str] = "uint32blk"
+    like: ClassVar[str] = "uint8blk"
     dtype: ClassVar[str] = "uint32"
 
 
@@ -187,6 +200,7 @@ class Uint64Case(ImagesCase):
     """``uint64blk``."""
 
     typename: ClassVar[str] = "uint64blk"
+    like: ClassVar[str] = "uint8blk"
     dtype: ClassVar[str] = "uint64"
 
 
@@ -194,6 +208,7 @@ class Float32Case(ImagesCase):
     """``float32blk``."""
 
     typename: ClassVar[str] = "float32blk"
+    like: ClassVar[str] = "uint8blk"
     dtype: ClassVar[str] = "float32"
 
 
@@ -201,6 +216,7 @@ class RgbaCase(ImagesCase):
     """``rgba8blk``."""
 
     typename: ClassVar[str] = "rgba8blk"
+    like: ClassVar[str] = "uint8blk"
     dtype: ClassVar[str] = "uint8"
     channels: ClassVar[int] = 4
 
@@ -218,6 +234,18 @@ def _records(stream: bytes) -> list[tuple[int, int, int, bytes]]:
 def digest(array: Array) -> str:
     """Shape and bytes of an array in a few characters."""
     return f"{array.shape} {hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()}"
+
+
+def outside(volume: Array, blocks: Sequence[Sequence[int]]) -> list[Any]:
+    """The values that voxels outside these blocks have, up to the last whole block."""
+    free = np.zeros(_SHAPE, bool)
+    depth, height, width = _whole(_SHAPE)
+    free[:depth, :height, :width] = True
+    for block in blocks:
+        begin = [c * side - low for c, side, low in zip(block, _BLOCK, _LOW, strict=True)]
+        free[tuple(slice(first, first + side) for first, side in zip(begin, _BLOCK, strict=True))] = False
+    found: list[Any] = np.unique(volume[free]).tolist()
+    return found
 
 
 def same(one: Any, other: Any) -> bool:
@@ -307,7 +335,12 @@ class _ImagesModel(Model):
             for block in sorted(self.written)
             if all(a <= c < b for a, c, b in zip(low, block, high, strict=True))
         ]
-        return {"volume": digest(self.volume), "extents": self._seen(), "blocks": listed}
+        return {
+            "outside": outside(self.volume, listed),
+            "volume": digest(self.volume),
+            "extents": self._seen(),
+            "blocks": listed,
+        }
 
     def merge(self, base: Model, other: Model) -> Model | None:
         """Each block as the side has it that wrote it; ``None`` if both wrote one. Extents around both."""

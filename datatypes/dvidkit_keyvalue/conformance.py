@@ -29,6 +29,7 @@ class KeyValueCase(DatatypeCase):
 
     typename: ClassVar[str] = "keyvalue"
     proves: ClassVar[tuple[str, ...]] = ("DT-KV-1", "DT-KV-2", "DT-KV-3", "DT-KV-4", "DT-KV-5", "DT-KV-6")
+    envelopes: ClassVar[tuple[int, ...]] = (177,)
     settings: ClassVar[Sequence[Mapping[str, Any]]] = (
         {},
         {"compression": "gzip", "checksum": "crc32"},
@@ -78,11 +79,11 @@ class KeyValueCase(DatatypeCase):
         """Every key with its value, by range; each compared with single reads, batches and existence."""
         pairs = list(view.items())
         keys = [key for key, _ in pairs]
-        assert view.keys() == keys, "keys and items differ"
-        assert view.get_many(_KEYS) == [view.get(key) for key in _KEYS], "get_many and get differ"
-        assert [view.exists(key) for key in _KEYS] == [view.get(key) is not None for key in _KEYS]
+        assert view.keys() == keys, "DT-KV-1: keys and items differ"
+        assert view.get_many(_KEYS) == [view.get(key) for key in _KEYS], "DT-KV-3: get_many and get differ"
+        assert [view.exists(key) for key in _KEYS] == [view.get(key) is not None for key in _KEYS], "DT-KV-6: exists"
         assert {key: value for key, value in pairs if key in _KEYS} == dict(pairs), "a key that nobody wrote"
-        assert view.get_many(keys) == [value for _, value in pairs], "get_many and items differ"
+        assert view.get_many(keys) == [value for _, value in pairs], "DT-KV-3: get_many and items differ"
         self._check_bulk(view, pairs)
         for key, value in pairs[:3]:
             self._check_parts(view, key, value)
@@ -96,30 +97,31 @@ class KeyValueCase(DatatypeCase):
         asked = msgspec.json.encode([key for key, _ in pairs])
         for method, url, body in (("GET", path, b""), ("GET", "keyvalues", asked), ("POST", "keyvalues/query", asked)):
             found = body_of(call(view, method, f"{url}?json=true&check=false", body))
-            assert found == b"{" + text + b"}", f"JSON of {url} and items differ"
+            assert found == b"{" + text + b"}", f"DT-KV-3: JSON of {url} and items differ"
             packed = body_of(call(view, method, f"{url}?tar=true", body))
             with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
                 members = [(member.name, cast(Any, tar).extractfile(member).read()) for member in tar]
-            assert members == pairs, f"tar of {url} and items differ"
-        assert read_keyvalues(body_of(call(view, "GET", path))) == pairs, "protobuf and items differ"
+            assert members == pairs, f"DT-KV-3: tar of {url} and items differ"
+        assert read_keyvalues(body_of(call(view, "GET", path))) == pairs, "DT-KV-3: protobuf and items differ"
 
     @staticmethod
     def _check_parts(view: Any, key: str, value: bytes) -> None:
         """Byte ranges of a value: strict by query, clamped by header."""
         url, size = f"key/{quote(key, safe='')}", len(value)
-        assert body_of(call(view, "GET", url)) == value
+        assert body_of(call(view, "GET", url)) == value, "DT-KV-3: the key's own endpoint"
         for first, last in ((0, 0), (1, 3), (size // 2, size + 9), (0, size - 1)):
             inside = 0 <= first <= last < size
             try:
                 part = body_of(call(view, "GET", f"{url}?byte_start={first}&byte_end={last}"))
             except InvalidInputError:
-                assert not inside, f"bytes {first} to {last} of {size} are refused"
+                assert not inside, f"DT-KV-4: bytes {first} to {last} of {size} are refused"
             else:
-                assert inside, f"bytes {first} to {last} of {size} are sent"
-                assert part == value[first : last + 1]
+                assert inside, f"DT-KV-4: bytes {first} to {last} of {size} are sent"
+                assert part == value[first : last + 1], "DT-KV-4: bytes asked for in the query"
             answer = call(view, "GET", url, range=f"bytes={first}-{max(last, 0)}")
-            assert answer.status == (206 if first < size else 416)
-            assert answer.status == 416 or body_of(answer) == value[first : max(last, 0) + 1]
+            assert answer.status == (206 if first < size else 416), "DT-KV-4: status"
+            right = answer.status == 416 or body_of(answer) == value[first : max(last, 0) + 1]
+            assert right, "DT-KV-4: bytes asked for in the header"
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """See ``DatatypeCase.model``."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from dvidkit_conformance.case import DatatypeCase, Model, Op, Refused
 
 _SIDE = 5
@@ -50,12 +51,7 @@ class RoiCase(DatatypeCase):
         bx, by, bz = _BLOCK
         offset, shape = ((_LOW - 1) * bz, (_LOW - 1) * by, (_LOW - 1) * bx), _voxels()
         mask = view.mask(offset, shape)
-        points = [
-            (offset[0] + z, offset[1] + y, offset[2] + x)
-            for z in range(shape[0])
-            for y in range(shape[1])
-            for x in range(shape[2])
-        ]
+        points = np.argwhere(np.ones(shape, bool)) + offset
         assert mask.reshape(-1).tolist() == view.contains(points).tolist()
         spans = view.spans().tolist()
         for optimized in (False, True):
@@ -110,14 +106,9 @@ class _RoiModel(Model):
     def observe(self) -> Any:
         """See ``Model.observe``."""
         bx, by, bz = _BLOCK
-        depth, height, width = _voxels()
-        low = _LOW - 1
-        mask = bytes(
-            (z // bz + low, y // by + low, x // bx + low) in self.blocks
-            for z in range(depth)
-            for y in range(height)
-            for x in range(width)
-        )
+        low, count = _LOW - 1, range(_SIDE + 2)
+        inside = [[[(z + low, y + low, x + low) in self.blocks for x in count] for y in count] for z in count]
+        mask = np.array(inside).repeat(bz, 0).repeat(by, 1).repeat(bx, 2).tobytes()
         levels = [z for z, _, _ in self.blocks]
         return {"spans": self._spans(), "mask": mask.hex(), "z": [min(levels), max(levels)] if levels else []}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dvidkit_conformance.bytesession import ByteSession
+from dvidkit_conformance.datatypesession import DatatypeSession
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.kernelsession import KernelSession
 from dvidkit_conformance.profiles import Profile
@@ -18,6 +19,7 @@ SESSIONS: Final[Mapping[str, type[Session]]] = {
     "bytes": ByteSession,
     "store": StoreSession,
     "kernel": KernelSession,
+    "datatype": DatatypeSession,
 }
 
 

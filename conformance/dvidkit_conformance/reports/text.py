@@ -96,7 +96,7 @@ def _verdict(engine: EngineReport) -> str:
             verdict = "nothing that ran was broken, but no level is complete"
     else:
         verdict = f"NOT CONFORMANT: {', '.join(engine.failing) or 'a clause was vacuous'}"
-    return f"  {verdict} ({engine.seconds:.1f} s)"
+    return f"  {verdict} ({engine.seconds:.1f} s, {engine.cpu:.1f} s of processor time)"
 
 
 def _matrix(report: Report) -> Iterator[str]:

@@ -1,0 +1,86 @@
+"""The jobs of one engine, shared out as tasks: several for its own clauses, one for each datatype.
+
+Tasks of all engines are done by one pool in order, so that every core has work to the end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Final
+
+from dvidkit_conformance.isolation import Task, run_here, run_isolated
+from dvidkit_conformance.jobs import Job
+from dvidkit_conformance.nursery import Nursery
+from dvidkit_conformance.running import JobResult
+
+_MOST_CORES: Final = 8
+_PARTS: Final = 4
+"""Tasks for an engine's own clauses."""
+
+Done = tuple[list[JobResult], float, float]
+"""Results, and when the task began and ended."""
+
+
+def cores() -> int:
+    """How many tasks run at once."""
+    return min(os.cpu_count() or 1, _MOST_CORES)
+
+
+class Share:
+    """What there is to do for one engine.
+
+    Args:
+        task: with the folder of the whole, and no jobs yet.
+        own, typed: jobs of the engine's own clauses, and of datatypes.
+        progress: called with each result.
+    """
+
+    def __init__(
+        self, task: Task, own: Sequence[Job], typed: Sequence[Job], progress: Callable[[str, JobResult], None]
+    ) -> None:
+        self._task = task
+        self._jobs = own, typed
+        self._progress = progress
+        self._futures: list[Future[Done]] = []
+
+    def here(self) -> tuple[list[JobResult], float]:
+        """Everything in this process; results, and seconds."""
+        own, typed = self._jobs
+        results, began, ended = self._do(self._part("all", [*own, *typed]), isolate=False, nursery=None)
+        return results, ended - began
+
+    def start(self, pool: Executor, nursery: Nursery) -> None:
+        """Hand all tasks to the pool."""
+        own, typed = self._jobs
+        named = isinstance(self._task.engine, str)
+        parts = _PARTS if named else 1
+        tasks = {f"own{part}": [*own[part::parts]] for part in range(parts)}
+        for job in typed:
+            tasks.setdefault(job.name.split(":")[1] if named else "own0", []).append(job)
+        for name, jobs in tasks.items():
+            if jobs:
+                self._futures.append(pool.submit(self._do, self._part(name, jobs), isolate=True, nursery=nursery))
+
+    def finished(self) -> tuple[list[JobResult], float]:
+        """All results, and seconds from the first task's beginning to the last one's end."""
+        done = [future.result() for future in self._futures]
+        if not done:
+            return [], 0.0
+        results = [result for results, _, _ in done for result in results]
+        return results, max(ended for _, _, ended in done) - min(began for _, began, _ in done)
+
+    def _part(self, name: str, jobs: Sequence[Job]) -> Task:
+        return self._task.of(str(Path(self._task.folder) / name), [job.name for job in jobs])
+
+    def _do(self, task: Task, *, isolate: bool, nursery: Nursery | None) -> Done:
+        began = time.monotonic()
+        name = task.engine if isinstance(task.engine, str) else task.engine.name
+        results: list[JobResult] = []
+        for result in run_isolated(task, nursery) if isolate else run_here(task):
+            results.append(result)
+            self._progress(name, result)
+        return results, began, time.monotonic()
