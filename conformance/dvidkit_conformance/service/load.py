@@ -1,4 +1,4 @@
-"""Mixed changes from several clients at once: keys, batches, boxes of voxels, commits and branches."""
+"""Mixed changes from several clients at once: keys, batches, boxes of voxels, regions, commits and branches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
+
 from dvidkit_conformance.service.expected import Account, Digest, Place, digest
 from dvidkit_conformance.service.process import Answer, Client, Served
 
 KEYS: Final = "kv"
 VOXELS: Final = "gray"
+REGION: Final = "region"
 _SIDE: Final = 64
 _BOXES: Final = 6
 _SHARED: Final = 12
@@ -57,7 +60,7 @@ def make_scene(client: Client, seed: int) -> Scene:
     """A new repo with an instance of each kind that the server has."""
     kinds = set(client.get("/api/server/compiled-types").json())
     repo = _good(client.post("/api/repos", {"alias": "soak"})).json()["root"]
-    wanted = {"keyvalue": {"dataname": KEYS}, "uint8blk": {"dataname": VOXELS}}
+    wanted = {"keyvalue": {"dataname": KEYS}, "uint8blk": {"dataname": VOXELS}, "roi": {"dataname": REGION}}
     for kind in kinds & set(wanted):
         _good(client.post(f"/api/repo/{repo}/instance", {"typename": kind, **wanted[kind]}))
     return Scene(repo, frozenset(kinds & set(wanted)), seed, head=repo, versions=[repo])
@@ -89,6 +92,8 @@ class Load:
             jobs += [self._writer(n) for n in range(writers)]
         if "uint8blk" in scene.kinds:
             jobs.append(self._boxes)
+        if "roi" in scene.kinds:
+            jobs.append(self._region)
         self._threads = [threading.Thread(target=self._run, args=(job, n), daemon=True) for n, job in enumerate(jobs)]
         for thread in self._threads:
             thread.start()
@@ -154,6 +159,19 @@ class Load:
         data = rng.randbytes(64) * (_SIDE**3 // 64)
         values: dict[Place, Digest] = {(head, ("box", box)): digest(data)}
         self._ask(client, "POST", box_path(head, box) + "?mutate=true", data, values, own=True)
+
+    def _region(self, client: Client, rng: random.Random) -> None:
+        """A region of up to 200 rows in place of the one before, or none."""
+        head = self._scene.head
+        path = f"/api/node/{head}/{REGION}/roi"
+        if rng.random() < 0.15:
+            self._ask(client, "DELETE", path, b"", {(head, ("region", 0)): None})
+            return
+        rows = sorted(rng.sample(range(1000), rng.randint(1, 200)))
+        begins = [rng.randrange(100) for _ in rows]
+        spans = [[row // 30, row % 30, x, x + rng.randrange(9)] for row, x in zip(rows, begins, strict=True)]
+        data = msgspec.json.encode(spans)
+        self._ask(client, "POST", path, data, {(head, ("region", 0)): digest(data)})
 
     def _branch(self, client: Client, rng: random.Random) -> None:
         """Commit the head, and write below it."""

@@ -23,7 +23,7 @@ from dvidkit.engine import StoreConfig
 from dvidkit.plugins import Plugins
 from dvidkit.store import Store
 from dvidkit_conformance.service.expected import Digest, Place, digest
-from dvidkit_conformance.service.load import KEYS, Load, Scene, box_path, make_scene
+from dvidkit_conformance.service.load import KEYS, REGION, Load, Scene, box_path, make_scene
 from dvidkit_conformance.service.process import Client, Served
 
 _KILLS_OF_ONE_STORE: Final = 25
@@ -167,21 +167,34 @@ class Soak:
         expected = scene.account.places(uuid)
         seen: dict[Place, Digest] = {}
         if "keyvalue" in scene.kinds:
-            keys = set(client.get(f"/api/node/{uuid}/{KEYS}/keys").json())
-            for key in keys | {each for each in expected if isinstance(each, str)}:
-                answer = client.get(f"/api/node/{uuid}/{KEYS}/key/{quote(key)}")
-                if answer.status not in (200, 404) or (answer.status == 200) is not (key in keys):
-                    self._wrong(f"{uuid} {key}: {answer.status}, and listed: {key in keys}")
-                seen[uuid, key] = digest(answer.body) if answer.status == 200 else None
+            seen |= self._keys(client, uuid, {each for each in expected if isinstance(each, str)})
         for box in range(_BOXES):
             if ("box", box) in expected:
-                answer = client.get(box_path(uuid, box))
-                if answer.status != 200:
-                    self._wrong(f"{uuid} box {box}: {answer.status} {answer.body[:200]!r}")
-                seen[uuid, ("box", box)] = digest(answer.body) if any(answer.body) else None
+                data = self._read(client, box_path(uuid, box))
+                seen[uuid, ("box", box)] = digest(data) if any(data) else None
+        if ("region", 0) in expected:
+            data = self._read(client, f"/api/node/{uuid}/{REGION}/roi")
+            seen[uuid, ("region", 0)] = None if data == b"[]" else digest(data)
         self.report.cells += len(seen)
         for what in scene.account.found(seen):
             self._wrong(what)
+
+    def _keys(self, client: Client, uuid: str, expected: set[str]) -> dict[Place, Digest]:
+        """Every key that is listed or may be there, with its value."""
+        seen: dict[Place, Digest] = {}
+        listed = set(client.get(f"/api/node/{uuid}/{KEYS}/keys").json())
+        for key in listed | expected:
+            answer = client.get(f"/api/node/{uuid}/{KEYS}/key/{quote(key)}")
+            if answer.status not in (200, 404) or (answer.status == 200) is not (key in listed):
+                self._wrong(f"{uuid} {key}: {answer.status}, and listed: {key in listed}")
+            seen[uuid, key] = digest(answer.body) if answer.status == 200 else None
+        return seen
+
+    def _read(self, client: Client, path: str) -> bytes:
+        answer = client.get(path)
+        if answer.status != 200:
+            self._wrong(f"{path}: {answer.status} {answer.body[:200]!r}")
+        return answer.body
 
     def _go_on(self, client: Client, scene: Scene) -> None:
         """The head was committed when the server was killed: write below it."""
