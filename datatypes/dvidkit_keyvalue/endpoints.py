@@ -61,7 +61,7 @@ class KeyValue(KeyValues):
         returns=BINARY,
     )
     def get_key(self, request: Request) -> Response:
-        """The value of a key, or a part of it.
+        """The value of a key, or a part of it; 404 if there is none.
 
         A ``Range`` header with one range is followed (206, or 416 where the value has no byte of it); one that cannot
         be understood is ignored. ``byte_start`` and ``byte_end`` must lie within the value.

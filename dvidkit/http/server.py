@@ -193,7 +193,10 @@ class ServerApi(Api):
 
     @endpoint("GET", "api/server/token", returns=TEXT, query=(Query("user", "whose token"),), role="user")
     def token(self, request: Request) -> Response:
-        """A token to be sent as ``Authorization: Bearer``: a new one for who has one, any user's for administrators."""
+        """A token to be sent as ``Authorization: Bearer``: a new one for who has one, any user's for administrators.
+
+        400 if it is not said whose, 403 for somebody else's.
+        """
         user = request.query.get("user") or request.user
         if not user:
             raise HTTPError(400, "say whose token: user=<name>")

@@ -14,6 +14,7 @@ from dvidkit.http.server import ServerApi
 from dvidkit.http.view import ViewApi
 
 _NAMED: Final = re.compile(r"\b(?:[245]\d\d|304)\b")
+_ALWAYS: Final = re.compile(r"Always (\d\d\d)\b")
 _SERVICE: Final = (
     ("Server", ServerApi),
     ("Repos", RepoApi),
@@ -26,9 +27,10 @@ def statuses(row: Endpoint, *, below_instance: bool = False) -> tuple[int, ...]:
     """What a row answers, beside what every row may answer (405, 429, 500, 503).
 
     200; 400 if something in the request can be wrong; 401 and 403 where a token can be asked for; 413 if it takes a
-    body; and what its description names.
+    body; and what its description names, alone where it says ``Always``.
     """
-    found = {200, *map(int, _NAMED.findall(row.description))}
+    always = _ALWAYS.match(row.description)
+    found = {int(always[1]) if always else 200, *map(int, _NAMED.findall(row.description))}
     if below_instance or "{uuid}" in row.path or row.takes == JSON or (row.mutates and row.method != "GET"):
         found.add(400)
     if row.mutates or row.role:
