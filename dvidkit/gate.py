@@ -11,13 +11,14 @@ class VersionGate:
     """Counts the mutations under way of each version of a repo."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._busy: dict[int, int] = {}
         self._closing: set[int] = set()
 
     def enter(self, version: int, *, force: bool = False) -> bool:
         """Begin a mutation; false, and nothing is begun, if the version is about to be committed."""
-        with self._changed:
+        with self._lock:
             if version in self._closing and not force:
                 return False
             self._busy[version] = self._busy.get(version, 0) + 1
@@ -25,7 +26,7 @@ class VersionGate:
 
     def leave(self, version: int) -> None:
         """End a mutation."""
-        with self._changed:
+        with self._lock:
             left = self._busy[version] - 1
             if left:
                 self._busy[version] = left

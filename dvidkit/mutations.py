@@ -63,7 +63,7 @@ class Part:
         view: the instance at its version.
     """
 
-    def __init__(self, mutation: Mutation, view: Datatype) -> None:
+    def __init__(self, mutation: Mutation | None, view: Datatype) -> None:
         self.view = view
         self._mutation = mutation
         self._pairs: list[tuple[bytes, bytes | None]] = []
@@ -72,14 +72,14 @@ class Part:
 
     def put(self, tkey: bytes, value: bytes) -> None:
         """Set the value when the mutation is written."""
-        self._mutation.check_open()
+        self.check_open()
         tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
         self._pairs.append((tkey, value))
         self._pending[tkey] = value
 
     def delete(self, tkey: bytes) -> None:
         """Delete the key when the mutation is written."""
-        self._mutation.check_open()
+        self.check_open()
         tkey = as_bytes(tkey, "TKey")
         self._pairs.append((tkey, None))
         self._pending[tkey] = None
@@ -101,14 +101,28 @@ class Part:
             InvalidInputError: called a second time.
             VersionConflict: a TKey is in conflict.
         """
-        self._mutation.check_open()
+        self.check_open()
         if self._locked:
             raise InvalidInputError("a mutation locks an instance once; give all TKeys in one call")
         wanted = [as_bytes(tkey, "TKey") for tkey in tkeys]
         self._locked = True
-        self._mutation.hold(self.view, wanted)
+        self.hold(self.view, wanted)
         values = self.view.store.get_many(self.view.ctx, wanted)
         return {tkey: self._pending.get(tkey, value) for tkey, value in zip(wanted, values, strict=True)}
+
+    def check_open(self) -> None:
+        """Refuse what would be lost.
+
+        Raises:
+            InvalidInputError: before the mutation's ``with`` block, or after it.
+        """
+        assert self._mutation is not None
+        self._mutation.check_open()
+
+    def hold(self, view: Datatype, tkeys: Sequence[bytes]) -> None:
+        """Hold the locks of an instance's TKeys until the mutation ends."""
+        assert self._mutation is not None
+        self._mutation.hold(view, tkeys)
 
     @property
     def pairs(self) -> list[tuple[bytes, bytes | None]]:
@@ -128,7 +142,7 @@ class Mutation(Part):
     def __init__(
         self, view: Datatype, action: str, *, user: str = "", app: str = "", durable: bool | None = None
     ) -> None:
-        super().__init__(self, view)
+        super().__init__(None, view)
         self.action = action
         self.user = user
         self.app = app
@@ -136,7 +150,7 @@ class Mutation(Part):
         self._locks: list[threading.Lock] = []
         self._entered = self._open = self._used = False
         self._using: list[DataInstance] = []
-        self._parts: dict[str, Part] = {view.instance.uuid: self}
+        self._others: dict[str, Part] = {}
         self._fields: dict[str, Any] = {}
         self._events: list[tuple[str, Any]] = []
         self._after: list[Callable[[], object]] = []
@@ -181,11 +195,13 @@ class Mutation(Part):
         """
         if view.node != self.view.node or view.store is not self.view.store:
             raise InvalidInputError(f"{view.instance} cannot be changed in one batch with {self.view.instance}")
-        known = self._parts.get(view.instance.uuid)
+        if view.instance.uuid == self.view.instance.uuid:
+            return self
+        known = self._others.get(view.instance.uuid)
         if known is not None:
             return known
         self._use(view)
-        part = self._parts[view.instance.uuid] = Part(self, view)
+        part = self._others[view.instance.uuid] = Part(self, view)
         return part
 
     def hold(self, view: Datatype, tkeys: Sequence[bytes]) -> None:
@@ -292,7 +308,8 @@ class Mutation(Part):
 
     def _segments(self, elsewhere: list[tuple[str, Any]]) -> list[Segment]:
         store = self.view.store
-        segments = [store.segment(part.view.ctx, part.pairs) for part in self._parts.values() if part.pairs]
+        parts = (self, *self._others.values())
+        segments = [store.segment(part.view.ctx, part.pairs) for part in parts if part.pairs]
         if (segments or elsewhere) and self._logged:
             segments.append(self._record(elsewhere))
         return segments + self._extra

@@ -56,6 +56,8 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
     """
     if not isinstance(ctx, Context):
         raise BadType(f"not a context: {shown(ctx)}")
+    if len(pairs) == 1:
+        return _segment_of_one(ctx, *pairs[0], sealed=sealed)
     tkeys, values = _split(pairs)
     if not tkeys:
         return Segment([])
@@ -100,7 +102,7 @@ def _segment_of_one(ctx: Context, tkey: bytes, value: bytes | None, *, sealed: b
         crcs = crc32(value, crc32(key, SEAL))
         value += _CRC.pack(crcs)
     unchecked = None if ctx.classes else ctx.prefix
-    return Segment([(key, value)], ctx.slot, type(ctx) is VersionedContext, unchecked, value is None, crcs)
+    return Segment([(key, value)], ctx.slot, isinstance(ctx, VersionedContext), unchecked, value is None, crcs)
 
 
 def _seal_all(keys: list[bytes], values: list[bytes | None], *, deletes: bool) -> tuple[list[bytes | None], int | None]:

@@ -385,6 +385,7 @@ class _Done:
 
     def release(self) -> None:
         write = self._write
+        write.gate = None
         if write.error is None:
             self._store.count_written(write.segments)
         self._done(write.error)

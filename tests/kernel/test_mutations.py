@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -144,3 +146,18 @@ def test_a_part_is_of_the_same_version(repo: Repo) -> None:
         assert m.part(child["counts"]) is m
     assert child["more"].count("a") == 1
     assert repo.root["more"].count("a") == 0
+
+
+def test_a_mutation_is_freed_when_it_has_ended(repo: Repo) -> None:
+    """A mutation holds no reference to itself: who writes a lot leaves nothing for the collector to find."""
+    view = repo.root["counts"]
+    gc.disable()
+    try:
+        with view.mutation("add") as m:
+            m.put(key(b"a"), b"1")
+            assert m.part(view) is m
+        gone = weakref.ref(m)
+        del m
+        assert gone() is None
+    finally:
+        gc.enable()
