@@ -92,13 +92,13 @@ class KeyValue(KeyValues):
             raise _missing(request.path["key"])
         return _bytes(b"")
 
-    @endpoint("POST", "key/{key}", takes=BINARY)
+    @endpoint("POST", "key/{key}", takes=BINARY, quick=True)
     def post_key(self, request: Request) -> Response:
         """Set the value of a key to the body, which may be empty."""
         self.put(request.path["key"], request.body, user=request.user, app=request.app)
         return Response()
 
-    @endpoint("DELETE", "key/{key}")
+    @endpoint("DELETE", "key/{key}", quick=True)
     def delete_key(self, request: Request) -> Response:
         """Remove a key; one that does not exist is not an error."""
         self.delete(request.path["key"], user=request.user, app=request.app)

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("dvidkit.http.app")
 _MOST_SIDES: Final = 16
+_QUICK: Final = 1 << 16
+"""Bytes of a body above which no endpoint is quick: to check and compress them takes longer than a thread's turn."""
 
 
 class App:
@@ -209,7 +211,7 @@ class App:
         scope: Scope,
         receive: Receive,
     ) -> Response:
-        endpoint, headers = route.endpoint, headers_of(scope)
+        endpoint, headers = route.endpoint, _LazyHeaders(scope)
         client = scope.get("client") or ("", 0)
         caller = self.gatekeeper.identify(headers, query, client[0])
         self.gatekeeper.check(caller, endpoint)
@@ -218,13 +220,13 @@ class App:
             self.pool.throttle()
         claim = Claim(self.pool, self.config.limits.body)
         try:
-            length = content_length(headers, scope.get("http_version", "1.1"))
+            length = content_length(scope)
             body, stream = await self._body(endpoint, length, receive, claim)
             user = caller.user or query.get("u", "")
             request = Request(
                 scope["method"], parameters, query, headers, body, user, query.get("app", ""), stream, caller.admin
             )
-            if endpoint.quick and target is not None:
+            if endpoint.quick and target is not None and len(body) <= _QUICK:
                 return await self._call_quick(route, target, request, caller)
             if endpoint.heavy or endpoint.mutates or endpoint.streams:
                 return await self.pool.run(self._call, route, target, request, caller)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
@@ -62,7 +62,7 @@ def query_of(scope: Scope) -> dict[str, str]:
         raise HTTPError(400, "the query of the URL is not UTF-8") from None
 
 
-def content_length(headers: dict[str, str], http_version: str = "1.1") -> int | None:
+def content_length(scope: Scope) -> int | None:
     """Bytes of the body as announced; ``None`` if that was not said, 0 if there is no body.
 
     From HTTP/2 on a body needs no announcement at all.
@@ -70,12 +70,15 @@ def content_length(headers: dict[str, str], http_version: str = "1.1") -> int | 
     Raises:
         HTTPError: not a number (400).
     """
-    if "transfer-encoding" in headers:
-        return None
-    text = headers.get("content-length")
+    text: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            text = value
+        elif name == b"transfer-encoding":
+            return None
     if text is None:
-        return 0 if http_version.startswith("1") else None
-    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+        return 0 if scope.get("http_version", "1.1").startswith("1") else None
+    if not (text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise HTTPError(400, "Content-Length is not a number")
     return int(text)
 
@@ -142,13 +145,48 @@ async def receive_within(receive: Receive, seconds: float) -> Message:
     Raises:
         HTTPError: nothing came in time (408), or the client went away (400).
     """
+    steps = receive().__await__()
     try:
-        message = await asyncio.wait_for(receive(), seconds)
-    except TimeoutError:
-        raise HTTPError(408, f"nothing of the body came in {seconds:.0f} seconds", connection="close") from None
+        first = steps.send(None)
+    except StopIteration as there:
+        message: Message = there.value
+    else:
+        message = await _later(steps, first, seconds)
     if message["type"] == "http.disconnect":
         raise HTTPError(400, "the client went away in the middle of the body")
     return message
+
+
+async def _later(steps: Generator[Any, Any, Message], first: object, seconds: float) -> Message:
+    try:
+        async with asyncio.timeout(seconds):
+            return await _Begun(steps, first)
+    except TimeoutError:
+        raise HTTPError(408, f"nothing of the body came in {seconds:.0f} seconds", connection="close") from None
+
+
+class _Begun:
+    """Awaitable: the rest of what has made one step already. What is there at once is had without a timer."""
+
+    __slots__ = ("_first", "_steps")
+
+    def __init__(self, steps: Generator[Any, Any, Message], first: object) -> None:
+        self._steps = steps
+        self._first = first
+
+    def __await__(self) -> Generator[Any, Any, Message]:
+        waiting = self._first
+        while True:
+            try:
+                try:
+                    sent = yield waiting
+                except BaseException as error:
+                    waiting = self._steps.throw(error)
+                else:
+                    waiting = self._steps.send(sent)
+            except StopIteration as end:
+                message: Message = end.value
+                return message
 
 
 async def send_response(send: Send, response: Response, extra: list[tuple[bytes, bytes]], *, head: bool) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import pytest
 
 from dvidkit import errors
+from dvidkit.datatype import Datatype
 from dvidkit.endpoints import Endpoint, Response
 from dvidkit.http import create_app
 from dvidkit.http.routes import Routes, segments_of
@@ -291,6 +293,22 @@ def test_many_quick_mutations_at_once(service: Any) -> None:
 
     assert service.run(all_of_them()) == [200] * 200
     assert [service.repo.root["t"].get(str(n)) for n in range(200)] == [b"%d" % n for n in range(200)]
+
+
+@pytest.mark.parametrize(("size", "in_loop"), [(1, True), (1 << 16, True), (1 + (1 << 16), False)])
+def test_large_bodies_are_not_quick(service: Any, size: int, in_loop: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is quick with a small body would hold up the event loop with a large one: a thread does it."""
+    seen: list[bool] = []
+    mutation = Datatype.mutation
+
+    def spied(self: Datatype, action: str, **who: str) -> Any:
+        seen.append(threading.current_thread() is threading.main_thread())
+        return mutation(self, action, **who)
+
+    monkeypatch.setattr(Datatype, "mutation", spied)
+    assert service.run(post(service, b"x" * size, http_version="2").run()) == 200
+    assert seen == [in_loop]
+    assert service.repo.root["t"].get("a") == b"x" * size
 
 
 # --- answers that stream ---------------------------------------------------------------------------------------------
