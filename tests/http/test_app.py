@@ -246,14 +246,14 @@ def test_a_slow_body(make_service: Any) -> None:
 
 def test_memory_for_bodies(make_service: Any) -> None:
     """Bodies that together would hold too much wait, and are 503 if nobody lets go; what is announced holds nothing."""
-    service = make_service(limits=Limits(memory=1 << 20, idle_seconds=0.2, slowest=0))
+    service = make_service(limits=Limits(memory=1 << 20, idle_seconds=0.4, slowest=0))
     big = b"x" * (600 << 10)
 
     async def both() -> list[int]:
         first = post(service, headers=[(b"content-length", b"%d" % (2 * len(big)))])
         first.body(big, more=True)
         holding = asyncio.ensure_future(first.run())
-        asyncio.get_running_loop().call_later(0.18, first.body, b"more", True)
+        asyncio.get_running_loop().call_later(0.24, first.body, b"more", True)
         await asyncio.sleep(0.05)
         second = post(service, big, headers=CHUNKED, path="t/value/b")
         refused = await second.run()
