@@ -14,14 +14,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from rocksdict import Rdict, WriteBatch
+from rocksdict import Rdict
 
 from dvidkit.apart import APART, APART_END
 from dvidkit.engine import Item, OpenReport, StoreConfig
 from dvidkit.errors import CorruptData
 from dvidkit.storedir import DATA, StoreDirectory, os_error
+from dvidkit_rocksdb.copying import write_database
 from dvidkit_rocksdb.cursor import RocksCursor
 from dvidkit_rocksdb.database import LAYOUT, Database, options_for
 from dvidkit_rocksdb.failures import translate
@@ -98,22 +99,9 @@ def _copy(directory: StoreDirectory, config: StoreConfig) -> int:
     gaps: list[bytes] = []
     database = Database(directory, config, forgiving=True)
     with closing(database), closing(RocksCursor(database)) as cursor:
-        _write(place, config, _readable(cursor, _bounds(database), gaps))
+        write_database(place, config, _readable(cursor, _bounds(database), gaps))
     _exchange(directory.path)
     return len(gaps)
-
-
-def _write(place: Path, config: StoreConfig, pages: Iterator[list[Item]]) -> None:
-    try:
-        new: Any = Rdict(str(place), options_for(config, create=True))
-        for page in pages:
-            changes = WriteBatch(raw_mode=True)
-            for key, value in page:
-                changes.put(key, value)
-            new.write(changes)
-        new.close()
-    except Exception as error:
-        raise translate(error, str(place)) from None
 
 
 def _readable(cursor: RocksCursor, bounds: list[bytes], gaps: list[bytes]) -> Iterator[list[Item]]:

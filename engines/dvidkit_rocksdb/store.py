@@ -10,17 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from rocksdict import BottommostLevelCompaction, Checkpoint, CompactOptions, WriteBatch
 
-from dvidkit.apart import HIGH, LARGE, POINTER_SIZE, apart_key, belongs_apart, pointer, stored_key
+from dvidkit.apart import APART_END, HIGH, LARGE, POINTER_SIZE, apart_key, belongs_apart, pointer, stored_key
 from dvidkit.cursorstore import CursorStore
 from dvidkit.engine import Batch, Limits, OpenReport, StoreConfig
 from dvidkit.errors import LimitError, StoreError, StoreMismatch
 from dvidkit.storedir import StoreDirectory
+from dvidkit_rocksdb.copying import sync_files, write_database
 from dvidkit_rocksdb.cursor import RocksCursor
 from dvidkit_rocksdb.database import LAYOUT, Database
 from dvidkit_rocksdb.sizes import estimate
@@ -187,13 +188,17 @@ class RocksDBStore(CursorStore):
             self.cursors.discard(cursor)
 
     def backup(self, path: str, /) -> None:
-        """See ``Backer.backup``. RocksDB's checkpoint: tables are linked where the file system can, not copied."""
+        """See ``Backer.backup``.
+
+        RocksDB's checkpoint, whose tables are linked where the file system can; it makes none of a database that is
+        open for reading only, which is copied row by row.
+        """
         with self.cursors.inside():
             if os.path.lexists(path):
                 raise StoreMismatch(f"{path} exists already, so no backup is made there", engine="rocksdb", path=path)
             target = StoreDirectory(StoreConfig("rocksdb", path), "rocksdb", LAYOUT)
             try:
-                self._checkpoint(target.data)
+                self._copy(target.data)
                 target.made()
             except BaseException:
                 shutil.rmtree(target.path, ignore_errors=True)
@@ -201,21 +206,16 @@ class RocksDBStore(CursorStore):
             finally:
                 target.release()
 
-    def _checkpoint(self, data: Path) -> None:
+    def _copy(self, data: Path) -> None:
         data.rmdir()
+        if self._read_only:
+            with self._reading() as cursor:
+                pages = cursor.stored_pages(b"", APART_END)
+                write_database(data, StoreConfig("rocksdb", self._database.path), pages)
+            return
         try:
             self._database.db.flush()
             Checkpoint(self._database.db).create_checkpoint(str(data))
         except Exception as error:
             raise self._database.failure(error) from None
-        for file in (*data.iterdir(), data):
-            with suppress(OSError):
-                _sync(file)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync_files(data)
