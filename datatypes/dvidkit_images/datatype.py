@@ -304,8 +304,10 @@ class Images(Datatype):
 
         Raises:
             BadConfig: not three sizes above 0.
+            VersionLocked: this version is committed, as for every other change.
         """
-        change_settings(self.instance, voxel_size=list(voxel_size_xyz))
+        with self.instance.repo.writing(self.node, override=self.override or not self.instance.versioned):
+            change_settings(self.instance, voxel_size=list(voxel_size_xyz))
 
     def volume_info(self) -> VolumeInfo:
         """What the volume is, for tools that never heard of DVID."""

@@ -1,9 +1,10 @@
-"""Every row of the table in ``docs/http.md`` is asked for, with every status that it names (``requests.toml``)."""
+"""Every row of the table in ``docs/http.md``: each status that it names (``requests.toml``), and who may ask for it."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dvidkit_images.kinds import DATATYPES
 
 from dvidkit.datatype import Datatype
 from dvidkit.endpoints import Endpoint
+from dvidkit.http import create_app
 from dvidkit.http.node import NodeApi
 from dvidkit.http.repo import RepoApi
 from dvidkit.http.server import ServerApi
@@ -23,6 +25,7 @@ from dvidkit.http.tables import statuses
 from dvidkit.http.view import ViewApi
 from dvidkit.plugins import Plugins
 
+Headers = Mapping[str, str]
 TOKEN = "the-admin-token"
 ADMIN = {"x-dvid-admin-token": TOKEN}
 MOST = 1 << 19
@@ -85,13 +88,13 @@ class Asker:
         with self.service.kernel.stores["default"].instant() as access:
             return list(access.scan(b"\x00", b"\xff"))
 
-    def ask(self, sample: dict[str, Any], *, content: bytes | None = None, **headers: str) -> int:
-        """Send a request of the row as an administrator unless headers are given; the status of the answer."""
+    def ask(self, sample: dict[str, Any], *, content: bytes | None = None, headers: Headers = ADMIN) -> int:
+        """Send a request of the row as an administrator unless headers say otherwise; the status of the answer."""
         values = {"uuid": "{root}", "data": self.typename or "keyvalue", **sample.get("path", {})}
         path = f"api/node/{{uuid}}/{{data}}/{self.row.path}" if self.typename else self.row.path
         for name, value in values.items():
             path = path.replace(f"{{{name}}}", self._filled(value))
-        sent = {**(headers or ADMIN), **sample.get("headers", {})}
+        sent = {**headers, **sample.get("headers", {})}
         url = f"/{path}?{sample.get('query', '')}"
         body = self._body(sample) if content is None else {"content": content}
         return int(self.service(self.row.method, url, headers=sent, **body).status_code)
@@ -127,12 +130,12 @@ def test_row(make_service: Any, secret: str, typename: str, row: Endpoint) -> No
     wanted = set(statuses(row, below_instance=bool(typename)))
     assert {sample.get("status", 200) for sample in mine} <= wanted, "requests.toml has a status the table has not"
     good = next(sample for sample in mine if sample.get("status", 200) == min(wanted & {200, 404}))
-    bearer = f"Bearer {service.app.gatekeeper.issue('ann')}"
+    bearer = {"authorization": f"Bearer {service.app.gatekeeper.issue('ann')}"}
     before = asker.dump()
     if 401 in wanted:
-        assert asker.ask(good, nobody="") == 401
+        assert asker.ask(good, headers={}) == 401
     if row.role == "admin":
-        assert asker.ask(good, authorization=bearer) == 403
+        assert asker.ask(good, headers=bearer) == 403
     if 413 in wanted:
         assert asker.ask(good, content=bytes(MOST + 1)) == 413
     if 400 in wanted:
@@ -140,7 +143,7 @@ def test_row(make_service: Any, secret: str, typename: str, row: Endpoint) -> No
     for sample in sorted(mine, key=lambda sample: sample.get("status", 200) == 200):
         if sample.get("status", 200) == 200:
             assert asker.dump() == before
-        status = asker.ask(sample, authorization=bearer) if sample.get("signed") else asker.ask(sample)
+        status = asker.ask(sample, headers=bearer if sample.get("signed") else ADMIN)
         assert status == sample.get("status", 200), sample
     assert asker.reached() | {400} & wanted == wanted
 
@@ -155,6 +158,79 @@ def refused(asker: Asker, good: dict[str, Any], make_service: Any) -> int:
         return 400
     reading = make_service(mode="readonly")
     return int(reading(asker.row.method, f"/{asker.row.path}").status_code)
+
+
+# --- who may do what -------------------------------------------------------------------------------------------------
+
+LOCKED = frozenset(
+    {
+        "POST api/repo/{uuid}/instance",
+        "POST api/node/{uuid}/note",
+        "POST api/node/{uuid}/log",
+        "POST api/node/{uuid}/commit",
+        "POST api/node/{uuid}/{data}/tags",
+        "POST api/node/{uuid}/{data}/sync",
+    }
+)
+"""Rows of the service that a committed version refuses; of datatypes it refuses every row that mutates."""
+
+NEVER = frozenset({"POST api/repo/{uuid}/instance", "POST api/node/{uuid}/commit"})
+"""Of these, what a committed version refuses to everybody."""
+
+
+def status_for(typename: str, row: Endpoint, caller: str, mode: str) -> int:
+    """By the rules: 400 for changes in read-only mode and of committed versions, 401 and 403 for lacking rights."""
+    name = f"{row.method} {row.path}"
+    if mode == "readonly" and row.mutates:
+        return 400
+    if caller == "anonymous" and (row.mutates or row.role):
+        return 401
+    if row.role == "admin" and caller != "admin":
+        return 403
+    locked = mode != "open" and row.mutates and (bool(typename) or name in LOCKED)
+    if locked and mode != "readonly" and (name in NEVER or (mode == "locked" and caller != "admin")):
+        return 400
+    return min(set(statuses(row, below_instance=bool(typename))) & {200, 404})
+
+
+class Matrix:
+    """Services of one mode, with the root version committed unless the mode is ``open``; a new one for each change."""
+
+    def __init__(self, make_service: Any, secret: str, mode: str) -> None:
+        self._new = lambda: make_service(jwt_secret=secret, admin_token=TOKEN)
+        self._mode: Any = mode if mode in ("readonly", "fullwrite") else "normal"
+        self._commit = mode != "open"
+        self._unchanged: Asker | None = None
+
+    def asker(self, typename: str, row: Endpoint, *, changes: bool) -> Asker:
+        """What asks for a row: of a service that nothing was changed in."""
+        asker = self._unchanged
+        if asker is None:
+            asker = self._unchanged = Asker(self._new(), typename, row)
+            if self._commit:
+                asker.service.repo.root.commit()
+            service = asker.service
+            service.app = create_app(service.kernel, replace(service.app.config, mode=self._mode))
+        asker.typename, asker.row = typename, row
+        if changes:
+            self._unchanged = None
+        return asker
+
+
+@pytest.mark.parametrize("caller", ["anonymous", "user", "admin"])
+@pytest.mark.parametrize("mode", ["open", "locked", "readonly", "fullwrite"])
+def test_the_role_matrix(make_service: Any, secret: str, mode: str, caller: str) -> None:
+    """Every row of the service and of three datatypes: anonymous, user, administrator; open, committed, both modes."""
+    matrix = Matrix(make_service, secret, mode)
+    for typename, row in rows():
+        if typename in IMAGES and typename != "uint8blk":
+            continue
+        wanted = status_for(typename, row, caller, mode)
+        good = next(each for each in samples(typename, row) if each.get("status", 200) in (200, 404))
+        asker = matrix.asker(typename, row, changes=wanted == 200 and row.mutates)
+        token = asker.service.app.gatekeeper.issue("ann")
+        headers = {"user": {"authorization": f"Bearer {token}"}, "admin": ADMIN}.get(caller, {})
+        assert asker.ask(good, headers=headers) == wanted, f"{row.method} {row.path} of {typename or 'the service'}"
 
 
 def test_every_request_is_of_a_row() -> None:
