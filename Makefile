@@ -5,10 +5,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+STORE ?= demo-store
+PORT ?= 8000
 
-.PHONY: help soak conform test check format lint types coverage tests-editable tests-wheel bench fuzz clean
+.PHONY: help serve soak conform test check format lint types coverage tests-editable tests-wheel bench fuzz clean
 
 help:
+	@echo "make serve     serve a demonstration repo (VOLUME=file for your own, STORE=, PORT=)"
 	@echo "make conform   prove every installed engine and datatype, clause by clause"
 	@echo "make test      run the tests"
 	@echo "make soak      kill a server 1000 times under load (KILLS=, ENGINE=)"
@@ -25,6 +28,10 @@ $(VENV)/.users: pyproject.toml
 $(VENV)/.developers: $(VENV)/.users
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev --group clients
 	@touch $@
+
+# A demonstration repo in $(STORE), which stays; with VOLUME=file of one's own PNG, TIFF, npy or npz.
+serve: $(VENV)/.users
+	$(BIN)/dvidkit demo "$(STORE)" --serve --port $(PORT) $(if $(VOLUME),--volume "$(VOLUME)")
 
 soak: $(VENV)/.users
 	nice -n 19 $(BIN)/python -m dvidkit_conformance.service.soak --kills $(or $(KILLS),1000) --engine $(or $(ENGINE),lmdb) --keep

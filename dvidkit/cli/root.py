@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "datatypes": "dvidkit.cli.plugins:datatypes_command",
     "conform": "dvidkit.cli.conform:load",
     "serve": "dvidkit.cli.serve:serve",
+    "demo": "dvidkit.cli.demo:demo",
     "new-engine": "dvidkit.cli.new:new_engine",
     "new-datatype": "dvidkit.cli.new:new_datatype",
     "init": "dvidkit.cli.repos:init",
