@@ -21,6 +21,7 @@ from dvidkit.errors import StoreError
 
 _STEP: Final = 0.01
 _SPOILED: Final = -1
+_NEVER: Final = -2
 
 Pages = Generator[list[Any], None, None]
 
@@ -77,8 +78,9 @@ class CursorPool:
 
     Attributes:
         idle: cursors nobody uses; popping and appending are atomic.
-        commit: number of commits so far; a cursor of an earlier one is not used again.
-        current: ``commit``, or an impossible one once closed: only cursors of this commit go back to ``idle``.
+        commit: number of beginnings and ends of commits so far; a cursor of an earlier one is not used again.
+        current: ``commit``, or an impossible one while a commit is made and once closed: only cursors of this commit
+            go back to ``idle``.
     """
 
     def __init__(self, make: Callable[[], Cursor], refusal: Callable[[], StoreError]) -> None:
@@ -138,6 +140,16 @@ class CursorPool:
                 self._alive.discard(cursor)
                 self._changed.notify_all()
 
+    def committing(self) -> None:
+        """A commit begins. Until ``committed``, no cursor is used twice.
+
+        Of two cursors made meanwhile one may show the commit and the other, made earlier, not yet; if idle ones were
+        kept, a reader that comes later could be given the older one, and see undone what another has seen done.
+        """
+        with self._changed:
+            self.commit += 1
+            self.current = _NEVER
+
     def committed(self) -> None:
         """Let go of the idle cursors, which are now of the past."""
         with self._changed:
@@ -159,7 +171,7 @@ class CursorPool:
         """From now on ``take``, ``new`` and ``inside`` raise, and what is given back is closed."""
         with self._changed:
             self._closed = True
-            self.current = _SPOILED - 1
+            self.current = _NEVER
 
     def wait(self) -> None:
         """After ``refuse``: return when there is no cursor left and nobody inside."""

@@ -274,6 +274,7 @@ class CursorStore(ABC):
 
     def _guarded(self, write: Callable[[], None]) -> None:
         """Write something, in one's turn."""
+        self.cursors.committing()
         try:
             write()
         except StoreError as error:
