@@ -85,6 +85,7 @@ class Lifecycle(Target):
         engine, config: what was opened.
         bytes: the engine's store; another object after a reopening.
         changed: called with the new ``access`` whenever it is replaced.
+        in_child: this is a forked child, where the engine's objects are not to be touched.
     """
 
     def __init__(self, engine: Engine, config: StoreConfig) -> None:
@@ -97,6 +98,7 @@ class Lifecycle(Target):
         self._failure: Exception | None = None
         self._wait = _FIRST_WAIT
         self._retry_at = 0.0
+        self.in_child = False
         self._closed = False
         self._changing = threading.Lock()
         self._watched: weakref.WeakSet[Watched] = weakref.WeakSet()
@@ -245,14 +247,15 @@ class Lifecycle(Target):
         """In a forked child: never touch the engine's objects again, not even to free them."""
         if self._closed:
             return
-        _keep_for_ever(self.bytes)
+        keep_for_ever(self.bytes)
+        self.in_child = True
         self._closed = True
         self._changing = threading.Lock()
         self.closed_error = self._forked_error  # type: ignore[method-assign]
         refusing = Refusing(self._forked_error)
         self._replace(refusing)
         for reader in list(self._watched):
-            _keep_for_ever(reader.forked(refusing))
+            keep_for_ever(reader.forked(refusing))
 
     def _forked_error(self) -> StoreClosed:
         return StoreForked(
@@ -278,7 +281,8 @@ def _fields(config: StoreConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in StoreConfig.__dataclass_fields__}
 
 
-def _keep_for_ever(thing: object) -> None:
+def keep_for_ever(thing: object) -> None:
+    """Keep an object from ever being freed."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 

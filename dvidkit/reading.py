@@ -21,7 +21,7 @@ from dvidkit.bounds import bounded
 from dvidkit.context import Context, MetadataContext
 from dvidkit.contract import well_formed
 from dvidkit.engine import Capabilities
-from dvidkit.errors import BadType, shown
+from dvidkit.errors import BadType, StoreClosed, StoreError, shown
 from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, as_bytes, max_version_key
 from dvidkit.points import KeyValue, PointReader, bytes_of, not_context, report
 from dvidkit.ranges import VisibleRange
@@ -88,11 +88,16 @@ class Reader(PointReader):
     ) -> Iterator[KeyValue]:
         """``get_range`` one pair at a time, all of one instant, holding a page of it in memory.
 
-        Conflicts are raised at the end, after everything else was yielded.
+        Conflicts are raised at the end, after everything else was yielded. After the store or snapshot was closed the
+        next step raises ``StoreClosed``, also inside a page.
         """
         found: list[Conflict] = []
+        access = self._access
         for rows in self._pages(ctx, first, last, keys_only=False, conflicts=found):
-            yield from self._pairs(ctx, rows)
+            for pair in self._pairs(ctx, rows):
+                if self._ended(access):
+                    raise self._end()
+                yield pair
         report(found, conflicts, None)
 
     def process_range(
@@ -176,6 +181,18 @@ class Reader(PointReader):
         finally:
             conflicts.extend(conflict for conflict in seen.conflicts if first <= conflict.tkey <= last)
 
+    def _ended(self, begun: Access) -> bool:
+        """Whether a scan that began with this access is over: the store was closed, opened anew, or forked."""
+        return self._access is not begun
+
+    def _end(self) -> StoreError:
+        """What such a scan raises."""
+        try:
+            self._access.get(b"\x00")
+        except StoreError as error:
+            return error
+        return StoreClosed("the store was opened anew while it was read")
+
     def _pairs(self, ctx: Context, rows: list[KeyValue]) -> list[KeyValue]:
         """(TKey, value) of stored rows, checked."""
         self._total.value_bytes_read += bytes_of(rows, _value_of)
@@ -200,6 +217,7 @@ class Reader(PointReader):
         """
         first, last = as_bytes(first, "first key"), as_bytes(last, "last key")
         end = min(last + b"\x00", b"\x03")
+        begun = self._access
         with self._instant() as access:
             for page in access.pages(first, end, keys_only=keys_only):
                 values: list[Any] = [None] * len(page) if keys_only else self._unseal_rows(cast(list[KeyValue], page))
@@ -207,4 +225,6 @@ class Reader(PointReader):
                 for pair in zip(keys, values, strict=True):
                     if cancel is not None and cancel.is_set():
                         return
+                    if self._ended(begun):
+                        raise self._end()
                     yield pair

@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from dvidkit.access import Access
-from dvidkit.engine import Capability, Snapshot
-from dvidkit.lifecycle import Lifecycle
+from dvidkit.engine import Snapshot
+from dvidkit.errors import StoreClosed
+from dvidkit.lifecycle import Lifecycle, Refusing, keep_for_ever
 from dvidkit.reading import Reader
 
 if TYPE_CHECKING:
@@ -15,19 +16,23 @@ if TYPE_CHECKING:
 
 
 class Instant(AbstractContextManager[Access]):
-    """A snapshot for the length of one call."""
+    """A snapshot for the length of one call. In a forked child it is left alone: its locks may be held for ever."""
 
-    __slots__ = ("_access", "_snapshot")
+    __slots__ = ("_access", "_life", "_snapshot")
 
-    def __init__(self, snapshot: Snapshot, features: frozenset[Capability]) -> None:
+    def __init__(self, snapshot: Snapshot, life: Lifecycle) -> None:
         self._snapshot = snapshot
-        self._access = Access(snapshot, features)
+        self._life = life
+        self._access = Access(snapshot, life.engine.capabilities.features)
 
     def __enter__(self) -> Access:
         return self._access
 
     def __exit__(self, *error: object) -> None:
-        self._snapshot.close()
+        if self._life.in_child:
+            keep_for_ever(self._snapshot)
+        else:
+            self._snapshot.close()
 
 
 class StoreSnapshot(Reader):
@@ -40,7 +45,11 @@ class StoreSnapshot(Reader):
         self._capabilities = store.engine.capabilities
         self._limits = store.engine.limits
         self._total = store.monitor.counters
+        self._life = life
         life.watch(self)
+
+    def _ended(self, begun: Access) -> bool:
+        return self._access is not begun or self._life.closed
 
     def forked(self, refusing: Access) -> Snapshot | None:
         """In a forked child: refuse every read; the engine's snapshot, which must not even be freed, is handed over."""
@@ -49,9 +58,14 @@ class StoreSnapshot(Reader):
         return snapshot
 
     def close(self) -> None:
-        """Release the view. Idempotent."""
+        """Release the view. Idempotent; afterwards every read, and the next step of a range, raises ``StoreClosed``."""
         if self._snapshot is not None:
+            if not self._life.closed:
+                self._use(Refusing(self._closed_error))
             self._snapshot.close()
+
+    def _closed_error(self) -> StoreClosed:
+        return StoreClosed("the snapshot is closed", engine=self._life.engine.name, path=self._life.config.path)
 
     def __enter__(self) -> StoreSnapshot:
         return self

@@ -355,7 +355,7 @@ class Store(Reader):
         self._write([Segment(changes)], durable=None)
 
     def _instant(self) -> AbstractContextManager[Access]:
-        return Instant(self._life.settled().snapshot(), self._capabilities.features)
+        return Instant(self._life.settled().snapshot(), self._life)
 
     def close(self) -> None:
         """Wait for writers, close the engine's store. Idempotent; afterwards every call raises ``StoreClosed``."""

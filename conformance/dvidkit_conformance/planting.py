@@ -36,6 +36,7 @@ class Fault:
         features, limits, persistent: what the engine declares.
         kernel: a broken ``Store`` over a right engine, instead.
         profile: with which the kit is run.
+        isolate: it must be run in a child, as it crashes or hangs.
     """
 
     breaks: ClassVar[tuple[str, ...]] = ()
@@ -47,6 +48,7 @@ class Fault:
     persistent: ClassVar[bool] = True
     kernel: ClassVar[Any] = None
     profile: ClassVar[str] = "quick"
+    isolate: ClassVar[bool] = False
 
     @classmethod
     def engine(cls) -> Engine:
@@ -55,14 +57,14 @@ class Fault:
         return ToyEngine(store, features=cls.features, persistent=cls.persistent, limits=cls.limits)
 
     @classmethod
-    def caught(cls, *, clauses: Iterable[str] | None = None, isolate: bool = False) -> Report:
+    def caught(cls, *, clauses: Iterable[str] | None = None) -> Report:
         """The kit's report of it, by the clauses it breaks unless others are given."""
         return check(
             cls.engine(),
             datatypes=[],
             profile=cls.profile,
             clauses=tuple(cls.breaks if clauses is None else clauses),
-            isolate=isolate,
+            isolate=cls.isolate,
             store_class=cls.kernel,
         )
 

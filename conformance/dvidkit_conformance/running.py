@@ -19,6 +19,7 @@ from dvidkit_conformance.profiles import Profile
 from dvidkit_conformance.reduce import Reducer
 from dvidkit_conformance.results import show
 from dvidkit_conformance.session import Journal, NoJournal, Violation
+from dvidkit_conformance.threads import scheduled
 
 _ALIKE: Final = {
     "ENG-GET": "values",
@@ -130,6 +131,8 @@ class Runner:
     def _reduced(self, violation: Violation) -> tuple[Violation, bool]:
         """The same violation by the smallest program, if the program alone shows it."""
         program = violation.program
+        if program is not None and program.kind == scheduled.KIND:
+            return violation, True
         if program is None or program.kind not in lanes.SESSIONS or not program.ops:
             return violation, False
         again = self._replay(program, violation)

@@ -7,6 +7,7 @@ file. It implements every optional reading protocol in the plainest way.
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +112,7 @@ class ToyStore:
         if config.options:
             raise BadConfig("the toy engine has no options", setting="options")
         self.closed = False
+        self.writing = threading.RLock()
         self.rows: dict[bytes, bytes] = {}
         self.claim = self.claimed(config) if persistent else None
         self.report = OpenReport(created=self.claim is None or self.claim.created)
@@ -138,11 +140,12 @@ class ToyStore:
 
     def write(self, batch: Batch, /, *, durable: bool, expect: Mapping[bytes, bytes | None] | None = None) -> None:
         """See ``ByteStore.write``."""
-        self.now().check()
-        self.expected(expect or {})
-        rows = dict(self.rows)
-        self.apply(rows, batch)
-        self.rows = rows
+        with self.writing:
+            self.now().check()
+            self.expected(expect or {})
+            rows = dict(self.rows)
+            self.apply(rows, batch)
+            self.rows = rows
 
     def expected(self, expect: Mapping[bytes, bytes | None]) -> None:
         """Raise ``ConflictError`` where an expectation does not hold."""
@@ -165,7 +168,9 @@ class ToyStore:
 
     def close(self) -> None:
         """See ``ByteStore.close``."""
-        if not self.closed:
+        with self.writing:
+            if self.closed:
+                return
             self.closed = True
             self.save()
             if self.claim is not None:
@@ -203,7 +208,8 @@ class ToyStore:
 
     def delete_range(self, begin: bytes, end: bytes, /, *, durable: bool) -> None:
         """See ``RangeDeleter``."""
-        self.write([(key, None) for key in self.now().select(begin, end)], durable=durable)
+        with self.writing:
+            self.write([(key, None) for key in self.now().select(begin, end)], durable=durable)
 
     def approximate_sizes(self, ranges: Sequence[tuple[bytes, bytes]], /) -> list[int]:
         """See ``Sizer``."""

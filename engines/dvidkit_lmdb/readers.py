@@ -40,9 +40,9 @@ class Readers:
 
     Attributes:
         idle: readers nobody uses; popping and appending are atomic.
-        commit: number of commits so far; a reader of an earlier one is not used again.
-        current: ``commit``, or -1 while readers are held: only readers of this commit may go back to ``idle`` as
-            they are.
+        commit: number of beginnings and ends of commits so far; a reader of an earlier one is not used again.
+        current: ``commit``, or -1 while readers are held or a commit is made: only readers of this commit may go back
+            to ``idle`` as they are.
         holding: readers are held; for scans and snapshots, which look before each step and then ``pause``.
     """
 
@@ -106,6 +106,15 @@ class Readers:
             self.idle.append(reader)
         else:
             self._discard(reader)
+
+    def committing(self) -> None:
+        """A commit begins. Until ``committed`` no reader is used twice, as it is not known which of them show it.
+
+        If idle ones were kept, a read that comes later could be given one that does not, and see undone what an
+        earlier read has seen done.
+        """
+        self.commit += 1
+        self.current = -1
 
     def committed(self) -> None:
         """Let go of the idle readers, which are now of the past."""

@@ -210,9 +210,10 @@ class LmdbStore:
                 self._grow(2 * self._map_size, 2 * self._map_size)
         except lmdb.Error as error:
             raise self._write_failure(error, size) from error
+        finally:
+            self.readers.committed()
         self._last_page = self._env.info()["last_pgno"]
         lengthened(self._data, (self._last_page + 1) * self._page)
-        self.readers.committed()
         if durable and self._durability != "durable":
             self._sync()
 
@@ -225,6 +226,7 @@ class LmdbStore:
                     txn.commit()
                     raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
             _apply(txn, batch)
+            self.readers.committing()
             txn.commit()
         except lmdb.MapFullError:
             self._roll_back(txn)

@@ -37,8 +37,9 @@ def test_the_first_failure_names_the_fault() -> None:
 
 
 @pytest.mark.parametrize("fault", _FAULTS, ids=lambda fault: fault.__name__)
-def test_caught(fault: type[Fault]) -> None:
+def test_caught(fault: type[Fault], monkeypatch: pytest.MonkeyPatch) -> None:
     """By each clause it breaks; the first names it with a program of a few steps that fails by itself."""
+    monkeypatch.setattr("dvidkit_conformance.threads.crew.PATIENCE", 3.0)
     report = fault.caught()
     results = {result.id: result for result in report.engines[0].clauses}
     for clause in fault.breaks:

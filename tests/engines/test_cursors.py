@@ -38,3 +38,27 @@ def test_reads_never_go_back(driver: str, tmp_path: Path) -> None:
     store.write([(b"k", b"new")], durable=False)
     assert seen == [b"new", b"new"]
     store.close()
+
+
+def test_reads_of_lmdb_never_go_back(tmp_path: Path) -> None:
+    """The same for LMDB's read transactions: held between LMDB's commit and the pool's being told (found by CONC-2)."""
+    plugins = Plugins()
+    if "lmdb" not in plugins.engines:
+        pytest.skip("engine lmdb is not installed")
+    store: Any = plugins.engine("lmdb").open(StoreConfig("lmdb", str(tmp_path / "s")))
+    seen = []
+    committed = store.readers.committed
+
+    def held() -> None:
+        first = store.readers.take()
+        seen.append(store.get(b"k"))
+        store.readers.give(first)
+        seen.append(store.get(b"k"))
+        committed()
+
+    store.write([(b"k", b"old")], durable=False)
+    assert store.get(b"k") == b"old"
+    store.readers.committed = held
+    store.write([(b"k", b"new")], durable=False)
+    assert seen == [b"new", b"new"]
+    store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import queue
 import threading
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -133,20 +132,23 @@ def writing_inside(s: StoreSession) -> None:
     )
 
 
-def _length(rows: Iterable[Any]) -> int:
-    return len(list(rows))
-
-
 @on_store("ITER-7", classed=True)
 def ends_with_the_store(s: StoreSession) -> None:
-    """Begun and not begun."""
+    """Begun and not begun; of the store, of a snapshot, and raw."""
     s.put_range(*_rows(1500), i=5)
     context = s.context({"i": 5, "v": None})
-    begun, idle = s.store.iter_range(context, *_ALL), s.store.iter_range(context, *_ALL)
-    next(begun)
+    snapshot = s.store.snapshot()
+    begun = {
+        "begun": s.store.iter_range(context, *_ALL),
+        "of a snapshot begun": snapshot.iter_range(context, *_ALL),
+        "of raw rows begun": s.store.raw_range_query(b"\x00", b"\x02"),
+    }
+    for rows in begun.values():
+        next(rows)
+    idle = s.store.iter_range(context, *_ALL)
     s.store.close()
-    for name, rows in (("begun", begun), ("not begun", idle)):
-        got = attempt(partial(_length, rows))
+    for name, rows in (*begun.items(), ("not begun", idle)):
+        got = attempt(partial(next, rows))
         s.require(got == Err("StoreClosed"), Err("StoreClosed"), got, note=f"an iterator {name} before close")
 
 

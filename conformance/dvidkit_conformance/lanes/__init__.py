@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from dvidkit_conformance.lanes import crash
+from dvidkit_conformance.lanes import closing, crash, threads
 from dvidkit_conformance.lanes.programs import byte_programs, directed, replay, small_programs, store_programs
 from dvidkit_conformance.lanes.run import SESSIONS, Run
 from dvidkit_conformance.machines import byte_machine, store_machine
@@ -20,6 +20,13 @@ LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "MERGE-8": small_programs,
     "MERGE-9": store_programs,
     "MERGE-10": store_machine,
+    "CONC-1": threads.disjoint_writers,
+    "CONC-2": threads.linearizable,
+    "CONC-3": threads.batches_whole,
+    "CONC-4": closing.closing,
+    "CONC-5": threads.no_deadlock,
+    "CONC-6": closing.range_writes,
+    "CONC-7": closing.forked,
 }
 """The lanes of engines and stores, by the clause that each stands for. New lanes are added here."""
 

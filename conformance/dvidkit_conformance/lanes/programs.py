@@ -10,6 +10,7 @@ from dvidkit_conformance.lanes.run import SESSIONS, Run
 from dvidkit_conformance.material import SHAPES
 from dvidkit_conformance.ops import Program
 from dvidkit_conformance.session import Session, Violation
+from dvidkit_conformance.threads import scheduled
 
 _SMALL_REUSE: Final = 50
 
@@ -28,6 +29,8 @@ def directed(run: Run, check: Check) -> None:
 
 def replay(run: Run, program: Program) -> Violation | None:
     """What a program violates on a fresh store, or ``None``."""
+    if program.kind in scheduled.KINDS:
+        return scheduled.replay(run, program)
     if program.kind not in SESSIONS:
         return None
     try:

@@ -1,0 +1,174 @@
+"""The thread lane: stores under several threads at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from dvidkit_conformance.lanes.run import Run
+from dvidkit_conformance.results import show
+from dvidkit_conformance.session import Violation
+from dvidkit_conformance.threads import crew
+from dvidkit_conformance.threads.history import DONE, Call, Recorder, to_program
+from dvidkit_conformance.threads.judging import judge, overlaps
+from dvidkit_conformance.threads.programs import Author
+from dvidkit_conformance.threads.scheduled import explore
+from dvidkit_conformance.threads.subjects import HIGHEST, LOWEST, Subject, opened
+
+LEVELS: Final = ("bytes", "store", "plain")
+_SCHEDULED: Final = {"bytes": (100, 300, 6000), "store": (10, 60, 3000), "plain": (2, 20, 1000)}
+_HISTORIES: Final = (1, 5, 200)
+_WRITES: Final = (40, 150, 1000)
+_SECONDS: Final = (1.0, 10.0, 60.0)
+
+Progress = Callable[[], None]
+
+
+def disjoint_writers(run: Run) -> None:
+    """Threads that write keys of their own, by every way of writing; all must be there, also after reopening."""
+    for level in LEVELS[:2]:
+        with opened(level, run.harness) as store:
+            _write_disjoint(run, store, _WRITES[run.profile.scale])
+    run.need("rows")
+
+
+def _write_disjoint(run: Run, store: Subject, writes: int) -> None:
+    wrong: list[str] = []
+
+    def body(thread: int) -> Callable[[Progress], None]:
+        def work(progress: Progress) -> None:
+            for n in range(writes):
+                key, value = b"t%02d%06d" % (thread, n), b"%d.%d" % (thread, n)
+                op = {"op": "put", "key": key, "value": value}
+                answer = store.answer(op if n % 2 else {"op": "batch", "pairs": [[key, value]]})
+                if answer != DONE:
+                    wrong.append(f"{show(key)}: {answer}")
+                progress()
+
+        return work
+
+    threads = 8
+    crew.run([body(thread) for thread in range(threads)], run.alive)
+    none_of("every write is made", wrong)
+    expected = [[b"t%02d%06d" % (t, n), b"%d.%d" % (t, n)] for t in range(threads) for n in range(writes)]
+    for when in ("at once", "after reopening")[: 1 + run.harness.persistent]:
+        got = store.answer({"op": "range", "first": LOWEST, "last": HIGHEST})
+        if got != expected:
+            there = {row[0] for row in got} if isinstance(got, list) else set()
+            lost = [key for key, _ in expected if key not in there]
+            raise Violation(f"{len(expected)} rows {when}", f"{len(there)} rows; lost: {show(lost[:5])}")
+        if run.harness.persistent and when == "at once":
+            store.reopen()
+    run.probes["rows"] += len(expected)
+    run.cases += 1
+
+
+def linearizable(run: Run) -> None:
+    """Operations on single keys, under schedules and under threads that run freely."""
+    for level in LEVELS:
+        explore(run, level, _SCHEDULED[level][run.profile.scale], whole=False)
+        for n in range(_HISTORIES[run.profile.scale]):
+            _free(run, level, n, whole=False)
+    run.need("switches", "overlaps")
+
+
+def batches_whole(run: Run) -> None:
+    """Batches over all keys, and reads of several keys: every read must fit between two batches."""
+    for level in LEVELS:
+        explore(run, level, _SCHEDULED[level][run.profile.scale], whole=True)
+        for n in range(_HISTORIES[run.profile.scale]):
+            _free(run, level, n, whole=True)
+    run.need("switches", "overlaps")
+
+
+def _free(run: Run, level: str, n: int, *, whole: bool) -> None:
+    recorder = Recorder()
+
+    def body(store: Subject, thread: int) -> Callable[[Progress], None]:
+        author = Author(random.Random(f"{run.seed}.{n}.{thread}"), thread, whole=whole)
+
+        def work(progress: Progress) -> None:
+            for _ in range(15 if whole else 40):
+                op = author.next()
+                author.saw(op, recorder.call(thread, op, store.answer))
+                progress()
+
+        return work
+
+    with opened(level, run.harness) as store:
+        crew.run([body(store, thread) for thread in range(4)], run.alive, interval=1e-6)
+    judged(recorder.calls, level)
+    run.probes["overlaps"] += overlaps(recorder.calls)
+    run.cases += 1
+
+
+def judged(calls: Sequence[Call], level: str) -> None:
+    """Raise ``Violation``, with the history as its program, unless the history is right."""
+    wrong = judge(calls)
+    if wrong is not None:
+        raise Violation(*wrong, to_program(calls, level=level))
+
+
+def none_of(expected: str, wrong: Sequence[str]) -> None:
+    """Raise ``Violation`` if anything is wrong."""
+    if wrong:
+        raise Violation(expected, f"{len(wrong)} times not: {'; '.join(wrong[:3])}")
+
+
+def no_deadlock(run: Run) -> None:
+    """Writers, ranges, callbacks that write, snapshots and range deletions together, for a while."""
+    for level in ("bytes", "store"):
+        with opened(level, run.harness) as store:
+            _busy(run, store, _SECONDS[run.profile.scale] / 2)
+    run.need("writes", "ranges", "writes from ranges")
+
+
+def _busy(run: Run, store: Subject, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    wrong: list[str] = []
+
+    def until(thread: int, step: Callable[[random.Random], Any], probe: str) -> Callable[[Progress], None]:
+        rng = random.Random(f"{run.seed}.{thread}")
+
+        def work(progress: Progress) -> None:
+            while time.monotonic() < end:
+                answer = step(rng)
+                if isinstance(answer, dict):
+                    wrong.append(str(answer))
+                run.probes[probe] += 1
+                progress()
+
+        return work
+
+    def write(rng: random.Random) -> Any:
+        return store.answer({"op": "batch", "pairs": [[_key(rng), rng.randbytes(20)] for _ in range(5)]})
+
+    def delete(rng: random.Random) -> Any:
+        first = _key(rng)
+        return store.answer({"op": "delete_range", "first": first, "last": first + b"\xff", "among": [first]})
+
+    def read(rng: random.Random) -> Any:
+        return store.answer({"op": rng.choice(("range", "keys")), "first": LOWEST, "last": HIGHEST})
+
+    def many(rng: random.Random) -> Any:
+        return store.answer({"op": "many", "keys": [_key(rng) for _ in range(5)], "snapshot": True})
+
+    def writes_from_range(rng: random.Random) -> Any:
+        rows = store.begin_range()
+        for _, _ in zip(range(4), rows, strict=False):
+            answer = write(rng)
+            if answer not in (DONE, {"error": "StoreBusy"}):
+                return answer
+        return None
+
+    steps = [(write, "writes"), (write, "writes"), (delete, "deletions"), (read, "ranges"), (many, "snapshots")]
+    steps.append((writes_from_range, "writes from ranges"))
+    crew.run([until(n, step, probe) for n, (step, probe) in enumerate(steps)], run.alive)
+    none_of("no call fails", wrong)
+    run.cases += 1
+
+
+def _key(rng: random.Random) -> bytes:
+    return b"d%03d" % rng.randrange(300)

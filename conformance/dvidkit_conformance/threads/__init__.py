@@ -1,0 +1,1 @@
+"""Stores under several threads: histories, the checker of histories, schedules that replay, and the crew that runs."""
