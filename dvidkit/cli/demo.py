@@ -89,7 +89,7 @@ def _addresses(url: str, shown: Sequence[Shown]) -> Iterator[str]:
         yield f"  about             {url}/api/repo/{uuid}/info"
         yield f"  a slice           {head}/{GRAYSCALE}/{slice_xy}"
         for branch in (MASTER, SMOOTHED):
-            name = f"  the same, {branch}"
+            name = f"  on {branch}"
             yield f"{name:<20}{url}/api/node/{uuid}:{branch}/{GRAYSCALE}/{slice_xy}"
         yield f"  notes             {head}/{NOTES}/keys"
         yield f"  region            {head}/{REGION}/roi"
