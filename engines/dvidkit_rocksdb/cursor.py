@@ -265,10 +265,15 @@ class RocksCursor(Cursor):
     # --- the driver's object -----------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """Where the iterator has nothing: because there is nothing, or because RocksDB cannot read on?"""
+        """Where the iterator has nothing: because there is nothing, or because RocksDB cannot read on?
+
+        One that failed may go on failing where nothing is damaged, until it has been somewhere else.
+        """
         try:
             self._iterator.status()
         except Exception as error:
+            self.spoil()
+            self._seek(APART_END)
             raise self._database.failure(error) from error
 
     def close(self) -> None:
@@ -324,6 +329,8 @@ def _last_of_groups(
             seek(bound)
             following = key_at()
             if following is None:
+                if _has_failed(iterator):
+                    return page, None
                 iterator.seek_to_last()
             else:
                 iterator.prev()
@@ -336,3 +343,12 @@ def _last_of_groups(
             following = key_at()
         key = following
     return page, key
+
+
+def _has_failed(iterator: Any) -> bool:
+    """Whether the iterator has nothing because RocksDB cannot read on."""
+    try:
+        iterator.status()
+    except Exception:
+        return True
+    return False
