@@ -18,9 +18,11 @@ from dvidkit_conformance import spec
 from dvidkit_conformance.case import DatatypeCase, load_case
 from dvidkit_conformance.datatypemodel import NAMES
 from dvidkit_conformance.datatypesession import DatatypeSession
+from dvidkit_conformance.failing import Faults, failing
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.jobs import Job
 from dvidkit_conformance.lanes import Run
+from dvidkit_conformance.lanes.faultydatatype import faulted
 from dvidkit_conformance.session import Violation
 
 _STEPS: Final = 14
@@ -76,7 +78,8 @@ class _Subject:
         """A job for each clause."""
         clauses = [clause for clause in BY_PROGRAMS if clause != "DT-11" or self.case.envelopes]
         by_programs = [(clause, partial(self.programs, clause)) for clause in (*clauses, *self.case.proves)]
-        return [*by_programs, ("DT-6", self.same_everywhere), ("DT-7", self.copied), ("DT-8", self.deleted)]
+        more = (self.same_everywhere, self.copied, self.deleted, self.faulted)
+        return [*by_programs, *zip(("DT-6", "DT-7", "DT-8", "DT-15"), more, strict=True)]
 
     def session(self, run: Run) -> DatatypeSession:
         """A session on fresh instances."""
@@ -214,3 +217,13 @@ class _Subject:
             self.program(session, random.Random(f"delete {run.seed}"), steps=8, watched=False)
             session.do({"op": "delete_all"})
             run.cases += 1
+
+    def faulted(self, run: Run) -> None:
+        """On an engine whose n-th call fails."""
+        faults = Faults()
+        engine = failing(run.harness.engine, faults)
+        harness = Harness(
+            engine, run.harness.fresh_folder(), plugins=run.harness.plugins, extra=tuple(run.harness.extra.values())
+        )
+        with DatatypeSession(harness, run.journal, typename=self.datatype.typename, settings=self.settings) as session:
+            faulted(run, session, faults)

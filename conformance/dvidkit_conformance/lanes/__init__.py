@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dvidkit_conformance.lanes import closing, crash, threads
+from dvidkit_conformance.lanes.faulty import faulty
 from dvidkit_conformance.lanes.programs import byte_programs, directed, replay, small_programs, store_programs
 from dvidkit_conformance.lanes.run import SESSIONS, Run
 from dvidkit_conformance.machines import byte_machine, store_machine
@@ -17,6 +18,7 @@ LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "BATCH-9": crash.batches,
     "DUR-4": crash.kills,
     "DUR-6": crash.recoveries,
+    "ERR-7": faulty,
     "MERGE-8": small_programs,
     "MERGE-9": store_programs,
     "MERGE-10": store_machine,

@@ -58,8 +58,8 @@ class CrashModel:
             self.model = later
             self.ops.append(pending)
             return None
-        if self._in_part and pending["op"] in ("delete_range", "delete_all") and _in_part(before, after, rows):
-            self.model = _adopted(self.model, rows)
+        if self._in_part and pending["op"] in ("delete_range", "delete_all") and in_part(before, after, rows):
+            self.model = adopted(self.model, rows)
             self.ops.append({**pending, "in part": True})
             return None
         return self._blame(before, after, rows, pending)
@@ -68,7 +68,7 @@ class CrashModel:
         expected = f"the {len(before)} rows that were acknowledged"
         if pending is not None:
             expected += f", or these and the {pending['op']} in flight: {len(after)} rows"
-            if _in_part(before, after, rows):
+            if in_part(before, after, rows):
                 return "BATCH-9", expected, f"a part of the batch in flight: {_differences(before, rows)}"
         lost = self._lost(rows)
         if lost:
@@ -109,7 +109,7 @@ def _with_versions() -> StoreModel:
     return model
 
 
-def _in_part(before: Rows, after: Rows, rows: Rows) -> bool:
+def in_part(before: Rows, after: Rows, rows: Rows) -> bool:
     """Whether every TKey is as it was before or as it is after."""
     old, new, found = _by_tkey(before), _by_tkey(after), _by_tkey(rows)
     return all(found.get(tkey, []) in (old.get(tkey, []), new.get(tkey, [])) for tkey in {*old, *new, *found})
@@ -123,7 +123,7 @@ def _by_tkey(rows: Rows) -> dict[bytes, Rows]:
     return found
 
 
-def _adopted(model: StoreModel, rows: Rows) -> StoreModel:
+def adopted(model: StoreModel, rows: Rows) -> StoreModel:
     """The model without the entries that are gone and with the tombstones that have come."""
     there = {key for key, _ in rows}
     later = deepcopy(model)
