@@ -1,20 +1,21 @@
 """Reading and changing the metadata of a store, one atomic change at a time.
 
 Every change carries the revision it was made from as an expectation: of two processes that change metadata of one
-store at once, the second is told (``ConflictError``), reads again and retries.
+store at once, the second is told (``ConflictError``), everything is read again, and it may retry. A write that failed
+may still have been made, as a disk may fail in its last step; that too is found out before the next change.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from dvidkit import records
 from dvidkit.context import MetadataContext
-from dvidkit.errors import BadConfig
+from dvidkit.errors import BadConfig, ConflictError
 from dvidkit.keys import U32_MAX, metadata_key
 from dvidkit.mutationlog import MutationRecord, log_segment
 from dvidkit.records import InstanceRecord, NodeRecord, RepoRecord
@@ -23,6 +24,7 @@ from dvidkit.store import Store
 
 _CTX: Final = MetadataContext()
 _REVISION: Final = records.REVISION.key()
+_REVISION_KEY: Final = metadata_key(_REVISION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Change:
         """Write all of it, if the metadata is still as it was when it was read.
 
         Raises:
-            ConflictError: somebody else changed it meanwhile; nothing was written.
+            ConflictError: somebody else changed it meanwhile; nothing was written, and everything was read again.
         """
         self._metadata.write(self._pairs, self._segments)
 
@@ -101,14 +103,25 @@ class Metadata:
     Attributes:
         store: where they are.
         revision: the revision that was read; ``stale`` says whether it still holds.
+        doubtful: a write failed, and whether it was made is not known.
+        reread: called, by the thread that changes something, when what was read no longer holds.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.revision = self._stored_revision()
+        self.doubtful = False
+        self.reread: Callable[[], object] = self.read
 
     def change(self) -> Change:
-        """Begin a change."""
+        """Begin a change.
+
+        Raises:
+            ConflictError: a write that had failed was made after all; everything was read again, so check and retry.
+        """
+        if self.doubtful and self.stale():
+            self.reread()
+            raise ConflictError("a change of the metadata that had failed was made after all", key=_REVISION_KEY)
         return Change(self)
 
     def write(self, pairs: dict[bytes, bytes | None], segments: Sequence[Segment] = ()) -> None:
@@ -116,8 +129,15 @@ class Metadata:
         following = self.revision + 1
         segment = self.store.segment(_CTX, [*pairs.items(), (_REVISION, following.to_bytes(8, "big"))])
         before = self.revision.to_bytes(8, "big") if self.revision else None
-        self.store.commit([segment, *segments], expect={metadata_key(_REVISION): before}, durable=True)
-        self.revision = following
+        try:
+            self.store.commit([segment, *segments], expect={_REVISION_KEY: before}, durable=True)
+        except ConflictError:
+            self.reread()
+            raise
+        except BaseException:
+            self.doubtful = True
+            raise
+        self.revision, self.doubtful = following, False
 
     def stale(self) -> bool:
         """Whether another process has changed the metadata since it was read."""
@@ -128,6 +148,7 @@ class Metadata:
         with self.store.snapshot() as snapshot:
             stored = snapshot.get(_CTX, _REVISION)
             self.revision = int.from_bytes(stored, "big") if stored else 0
+            self.doubtful = False
             repos = snapshot.get_range(_CTX, records.REPO.min(), records.REPO.max())
             nodes = snapshot.get_range(_CTX, records.NODE.min(), records.NODE.max())
             instances = snapshot.get_range(_CTX, records.INSTANCE.min(), records.INSTANCE.max())

@@ -13,6 +13,7 @@ import msgspec
 
 from dvidkit.errors import (
     AmbiguousUUID,
+    ConflictError,
     InstanceExists,
     InvalidInputError,
     UnknownUUID,
@@ -61,6 +62,7 @@ class Repos:
         self._by_uuid: dict[str, Version] = {}
         self.deletions = Deletions(self)
         self._load(metadata.read())
+        metadata.reread = self.reload
 
     # --- looking up --------------------------------------------------------------------------------------------------
 
@@ -247,10 +249,17 @@ class Repos:
     def reserve_mutation_ids(self, repo: Repo) -> tuple[int, int]:
         """A run of mutation ids that no process has handed out: the first, and the one behind the last."""
         with self.lock:
-            change = self.metadata.change()
-            first = change.reserve(f"mutation {repo.id}", _MUTATION_STRIDE, start=self.kernel.least_mutation_id)
-            change.write()
+            try:
+                first = self._reserve_mutation_ids(repo)
+            except ConflictError:
+                first = self._reserve_mutation_ids(repo)
             return first, first + _MUTATION_STRIDE
+
+    def _reserve_mutation_ids(self, repo: Repo) -> int:
+        change = self.metadata.change()
+        first = change.reserve(f"mutation {repo.id}", _MUTATION_STRIDE, start=self.kernel.least_mutation_id)
+        change.write()
+        return first
 
     def find(self, uuid: str) -> Version | None:
         """The version of exactly this UUID or tag, or ``None``."""
