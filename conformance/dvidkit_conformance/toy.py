@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import pickle
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from dvidkit.engine import Batch, Capabilities, Capability, Engine, Item, Limits, Loss, OpenReport, StoreConfig
-from dvidkit.errors import BadConfig, ConflictError, StoreClosed
+from dvidkit.errors import BadConfig, ConflictError, CorruptData, StoreClosed
 from dvidkit.storedir import StoreDirectory
 
 Rows = Mapping[bytes, bytes]
 _PAGE = 100
+
+
+def encoded(rows: Rows) -> bytes:
+    """The file: ``crc32 of the rest u32 big-endian | pickle``."""
+    data = pickle.dumps(rows)
+    return zlib.crc32(data).to_bytes(4, "big") + data
 
 
 class ToyView:
@@ -126,13 +133,18 @@ class ToyStore:
 
     def load(self, path: Path) -> None:
         """Rows from the file."""
-        if path.exists():
-            self.rows = pickle.loads(path.read_bytes())  # noqa: S301 - the toy's own file
+        if self.claim is not None and self.claim.created:
+            self.save()
+            return
+        data = path.read_bytes() if path.exists() else b""
+        if zlib.crc32(data[4:]).to_bytes(4, "big") != data[:4]:
+            raise CorruptData(f"{path.name} is not what was written")
+        self.rows = pickle.loads(data[4:])  # noqa: S301 - the toy's own file
 
     def save(self) -> None:
         """Rows to the file."""
         if self.claim is not None:
-            (self.claim.data / self.file).write_bytes(pickle.dumps(self.rows))
+            (self.claim.data / self.file).write_bytes(encoded(self.rows))
 
     def now(self) -> ToyView:
         """A view of now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from dvidkit_conformance.lanes import closing, crash, threads
+from dvidkit_conformance.lanes import closing, crash, damage, threads
 from dvidkit_conformance.lanes.faulty import faulty
 from dvidkit_conformance.lanes.programs import byte_programs, directed, replay, small_programs, store_programs
 from dvidkit_conformance.lanes.run import SESSIONS, Run
@@ -22,6 +22,9 @@ LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "MERGE-8": small_programs,
     "MERGE-9": store_programs,
     "MERGE-10": store_machine,
+    "REP-1": damage.repair_leaves_alone,
+    "REP-2": damage.repaired,
+    "REP-4": damage.damaged,
     "CONC-1": threads.disjoint_writers,
     "CONC-2": threads.linearizable,
     "CONC-3": threads.batches_whole,

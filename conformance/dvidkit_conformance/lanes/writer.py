@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from dvidkit.engine import Engine
 from dvidkit.findings import Damage
@@ -84,6 +84,18 @@ class Life:
     count: int
     verify: bool
     ops: int
+
+    def live(self, engine: Engine, store_class: type[Store], fd: int) -> None:
+        """In the child."""
+        live(engine, store_class, self, fd)
+
+
+class Lived(Protocol):
+    """What a zygote's children can be told to do."""
+
+    def live(self, engine: Engine, store_class: type[Store], fd: int, /) -> None:
+        """Do it, and say through the pipe what happens."""
+        ...
 
 
 def live(engine: Engine, store_class: type[Store], life: Life, fd: int) -> None:
@@ -149,11 +161,11 @@ def serve(engine: Engine, store_class: type[Store], channel: socket.socket) -> N
         channel.sendall(b"%d\n" % status)
 
 
-def _child(engine: Engine, store_class: type[Store], life: Life, fd: int, channel: socket.socket) -> None:
+def _child(engine: Engine, store_class: type[Store], life: Lived, fd: int, channel: socket.socket) -> None:
     code = 1
     try:
         channel.close()
-        live(engine, store_class, life, fd)
+        life.live(engine, store_class, fd)
         code = 0
     finally:
         os._exit(code)

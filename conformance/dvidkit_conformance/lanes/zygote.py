@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from dvidkit_conformance.harness import Harness
-from dvidkit_conformance.lanes.writer import READY, Life, serve
+from dvidkit_conformance.lanes.writer import READY, Lived, serve
 
 _PATIENCE: Final = 60.0
 
@@ -73,7 +73,7 @@ class Zygote:
         ours.recv(len(READY), socket.MSG_WAITALL)
         return ours
 
-    def start(self, life: Life) -> Writer:
+    def start(self, life: Lived) -> Writer:
         """A new writer."""
         read, write = os.pipe()
         socket.send_fds(self._channel, [pickle.dumps(life)], [write])

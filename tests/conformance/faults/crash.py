@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dvidkit_conformance.planting import Fault
-from dvidkit_conformance.toy import ToyEngine, ToyStore
+from dvidkit_conformance.toy import ToyEngine, ToyStore, encoded
 
 from dvidkit.engine import Batch, Capabilities, Loss
 from dvidkit.errors import StoreLocked
@@ -33,7 +32,7 @@ class SavedStore(ToyStore):
 def replace(path: Path, rows: Any) -> None:
     """The file is the old one or the new one."""
     new = path.with_suffix(".new")
-    new.write_bytes(pickle.dumps(rows))
+    new.write_bytes(encoded(rows))
     os.replace(new, path)
 
 
