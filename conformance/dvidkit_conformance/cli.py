@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from dvidkit.plugins import Plugins
     from dvidkit_conformance.running import JobResult
 
 
@@ -60,6 +61,7 @@ def run(
 ) -> None:
     """Prove ENGINEs, or every installed one, and print what holds, what does not, and what was not verified.
 
+    With --all, engines without their driver are left out, and named with what installs it.
     Exits with 1 if anything that must hold does not.
     """
     from dvidkit.errors import DvidkitError
@@ -68,7 +70,8 @@ def run(
     from dvidkit_conformance.reports import files, text
 
     plugins = Plugins()
-    names = list(plugins.engines) if everything else [*engines, *more]
+    without = _without_driver(plugins) if everything else {}
+    names = [name for name in plugins.engines if name not in without] if everything else [*engines, *more]
     for failure in plugins.failures:
         click.echo(f"warning: {failure}", err=True)
     if not names:
@@ -87,10 +90,19 @@ def run(
     except DvidkitError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else text.render(report))
+    for name, install in without.items():
+        click.echo(f"{name}: not verified, its driver is not installed: {install}", err=as_json)
     if folder is not None:
         written = files.write(report, folder)
         click.echo(f"written to {folder}: {', '.join(path.name for path in written[:3])}", err=True)
     sys.exit(0 if report.conformant else 1)
+
+
+def _without_driver(plugins: Plugins) -> dict[str, str]:
+    from dvidkit.drivers import missing_driver
+
+    found = {name: missing_driver(engine) for name, engine in plugins.engines.items()}
+    return {name: error.install for name, error in found.items() if error is not None}
 
 
 @conform.command()

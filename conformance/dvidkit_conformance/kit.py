@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from dvidkit import __version__
 from dvidkit.datatype import Datatype
+from dvidkit.drivers import missing_driver
 from dvidkit.engine import Engine
 from dvidkit.errors import InvalidInputError
 from dvidkit.plugins import Plugins
@@ -71,6 +72,7 @@ def check(
 
     Raises:
         UnknownEngine, UnknownDatatype: not installed.
+        MissingExtra: an engine was named whose driver is not installed.
         InvalidInputError: an unknown profile or clause.
     """
     subjects: list[Subject] = [engine] if isinstance(engine, (str, Engine)) else list(engine)
@@ -141,7 +143,7 @@ class _Kit:
 
     def run(self, subjects: Sequence[Subject]) -> list[EngineReport]:
         """A report for each, in order."""
-        engines = [self.plugins.engine(each) if isinstance(each, str) else each for each in subjects]
+        engines = [self._named(each) if isinstance(each, str) else each for each in subjects]
         harnesses = [self._harness(engine, n) for n, engine in enumerate(engines)]
         shares = [self._share(subject, harness) for subject, harness in zip(subjects, harnesses, strict=True)]
         if not self.isolate:
@@ -150,6 +152,13 @@ class _Kit:
             for share in shares:
                 share.start(pool, nursery)
             return [self._report(harness, *share.finished()) for harness, share in zip(harnesses, shares, strict=True)]
+
+    def _named(self, name: str) -> Engine:
+        engine = self.plugins.engine(name)
+        missing = missing_driver(engine)
+        if missing is not None:
+            raise missing
+        return engine
 
     def _harness(self, engine: Engine, n: int) -> Harness:
         scale, folder = PROFILES[self.profile].scale, self.root / f"{n}-{engine.name}"

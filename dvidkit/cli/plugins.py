@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +10,8 @@ import msgspec
 
 from dvidkit.cli.output import json_option, print_json, table
 from dvidkit.datatype import Datatype
-from dvidkit.engine import Engine, StoreConfig
-from dvidkit.errors import DvidkitError, MissingExtra
+from dvidkit.drivers import missing_driver
+from dvidkit.engine import Engine
 from dvidkit.plugins import LoadedPlugin, Plugins
 from dvidkit.settings import Settings
 
@@ -76,7 +73,7 @@ def engines_command(*, as_json: bool) -> None:
 
 
 def _engine(engine: Engine, owner: str) -> dict[str, Any]:
-    install = missing_driver(engine)
+    missing = missing_driver(engine)
     return {
         "name": engine.name,
         "version": engine.version,
@@ -87,21 +84,9 @@ def _engine(engine: Engine, owner: str) -> dict[str, Any]:
         "buffered": str(engine.capabilities.buffered),
         "limits": asdict(engine.limits),
         "options": dict(engine.options),
-        "installed": install is None,
-        "install": install,
+        "installed": missing is None,
+        "install": missing and missing.install,
     }
-
-
-def missing_driver(engine: Engine) -> str | None:
-    """The line that installs the engine's driver, or ``None`` if it is there. Nothing is made on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with closing(engine.open(StoreConfig(engine.name, str(Path(folder, "none")), create=False))):
-                return None
-        except MissingExtra as error:
-            return error.install
-        except DvidkitError:
-            return None
 
 
 # --- datatypes -------------------------------------------------------------------------------------------------------

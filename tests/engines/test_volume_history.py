@@ -26,6 +26,7 @@ from click.testing import CliRunner
 
 import dvidkit
 from dvidkit.cli.upkeep import copy
+from dvidkit.drivers import missing_driver
 from dvidkit.engine import Engine, Loss, StoreConfig
 from dvidkit.plugins import Plugins
 from dvidkit.repo import Repo
@@ -38,7 +39,9 @@ OFFSET: Final = (-33, 7, 1000)
 NAMES: Final = ("root", "left", "right", "merged", "last", "outside")
 END: Final = b"\xff" * 40
 PERSISTENT: Final = tuple(
-    name for name, engine in Plugins().engines.items() if engine.capabilities.durable is not Loss.NONE
+    name
+    for name, engine in Plugins().engines.items()
+    if engine.capabilities.durable is not Loss.NONE and missing_driver(engine) is None
 )
 
 
@@ -195,6 +198,14 @@ def name(request: pytest.FixtureRequest) -> str:
         pytest.skip("NOT tested with real data: no fib25 in DVIDKIT_TEST_DATA or ../shared/data")
     found: str = request.param
     return found
+
+
+@pytest.fixture(autouse=True)
+def driver(engine: Engine) -> None:
+    """Skip what needs a driver that is not installed."""
+    missing = missing_driver(engine)
+    if missing is not None:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")
