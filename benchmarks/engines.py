@@ -120,7 +120,10 @@ def figures(engine: str, folder: str, size: Size, checks: Sequence[bool] = (Fals
 
 @contextmanager
 def subject(engine: str, folder: str, keys: int, versions: int, value_bytes: int, *, checks: bool) -> Iterator[Subject]:
-    """A store with so many keys, each written in each of so many versions; and the raw driver with the same rows."""
+    """A store with so many keys, each written in each of so many versions; and the raw driver with the same rows.
+
+    The kernel's own rows are among them: they come after all others, so that a batch is not appended at the end.
+    """
     path = os.path.join(folder, f"{engine}-{keys}-{versions}-{value_bytes}-{checks}")
     dag = VersionDAG({VersionID(1): ()})
     for version in range(2, versions + 1):
@@ -135,6 +138,8 @@ def subject(engine: str, folder: str, keys: int, versions: int, value_bytes: int
             ctx = VersionedContext(_INSTANCE, VersionID(version), dag, (_CLASS,))
             store.put_range(ctx, [(tkey, value) for tkey in tkeys])
             raw.write(_stored(ctx, tkeys, value + b"1234" if checks else value))
+        with store.instant() as access:
+            raw.write([(b"\x03", b""), *access.scan(b"\x03", b"\x04")])
         if Capability.COMPACT in store.engine.capabilities.features:
             store.compact()
         raw.settle()
@@ -173,8 +178,9 @@ def _scans(made: Subject, size: Size) -> Iterator[Figure]:
 
 
 def _points(made: Subject, size: Size) -> Iterator[Figure]:
+    """Both are given keys that were made in the order in which they are read, so that neither waits for memory."""
     store, ctx = made.store, made.ctx
-    chosen = random.Random(1).choices(made.tkeys, k=size.gets)
+    chosen = [bytes(bytearray(tkey)) for tkey in random.Random(1).choices(made.tkeys, k=size.gets)]
     full = [made.full_key(tkey) for tkey in chosen]
     contenders: dict[str, Callable[[], object]] = {
         "raw": lambda: _each(made.raw.get, full),

@@ -25,7 +25,7 @@ from dvidkit.errors import ConflictError, LimitError, StoreError, shown
 from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE
 from dvidkit.ledger import Records
 from dvidkit.mutationlog import last_stamp
-from dvidkit.segment import Changes, Segment
+from dvidkit.segment import Changes, Segment, Sizes
 
 _LOG: Final = logging.getLogger("dvidkit.kernel.commit")
 _TOMBSTONE: Final = b"\x4f"
@@ -253,7 +253,12 @@ class Committer:
             self._add(plan, write)
         records = self._records.changes()
         changes = plan.changes + records if records else plan.changes
-        check_limits(changes, self._target.limits)
+        own = group[0].segments[0] if len(group) == len(group[0].segments) == 1 else None
+        if own is not None and own.sizes is not None and own.changes is plan.changes:
+            check_limits(records, self._target.limits)
+            check_sizes(len(changes), own.sizes, self._target.limits)
+        else:
+            check_limits(changes, self._target.limits)
         plan.prepared = True
         self._target.apply(changes, durable=any(write.durable for write in group), expect=plan.expect or None)
         self._records.written()
@@ -330,19 +335,20 @@ def check_limits(changes: Changes, limits: Limits) -> None:
     Raises:
         LimitError: which limit, what it is, and what was asked for.
     """
-    if len(changes) > limits.max_batch_ops:
-        raise _limit("max_batch_ops", limits.max_batch_ops, len(changes))
-    longest = max(map(len, map(_key_of, changes)), default=0)
-    if longest > limits.max_key:
-        raise _limit("max_key", limits.max_key, longest)
-    sizes = list(map(len, filter(None, map(_value_of, changes))))
-    largest = max(sizes, default=0)
-    if largest > limits.max_value:
-        raise _limit("max_value", limits.max_value, largest)
-    if (largest + longest) * len(changes) > limits.max_batch_bytes:
-        total = sum(sizes) + sum(map(len, map(_key_of, changes)))
-        if total > limits.max_batch_bytes:
-            raise _limit("max_batch_bytes", limits.max_batch_bytes, total)
+    check_sizes(len(changes), Sizes.of_changes(changes), limits)
+
+
+def check_sizes(count: int, sizes: Sizes, limits: Limits) -> None:
+    """``check_limits`` of a batch of so many changes that are known to have these sizes."""
+    total = sizes.keys + sizes.values
+    for what, limit, got in (
+        ("max_batch_ops", limits.max_batch_ops, count),
+        ("max_key", limits.max_key, sizes.longest),
+        ("max_value", limits.max_value, sizes.largest),
+        ("max_batch_bytes", limits.max_batch_bytes, total),
+    ):
+        if got > limit:
+            raise _limit(what, limit, got)
 
 
 def _limit(what: str, limit: int, got: int) -> LimitError:

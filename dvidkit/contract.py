@@ -31,6 +31,9 @@ def check_declared(ctx: InstanceContext, tkeys: Sequence[bytes]) -> None:
         if tkey_class is not None:
             tkey_class.check(tkeys[0])
             return
+    likely = ctx.classes.get(tkeys[0][0]) if tkeys[0] else None
+    if likely is not None and likely.holds_alike(tkeys):
+        return
     try:
         found = set(map(_first_byte, tkeys))
     except IndexError:

@@ -173,6 +173,20 @@ class TKeyClass:
         elif tkey.find(self.terminator or 0, 2) != len(tkey) - 1:
             raise BadKey(f"a TKey of {self.name!r} ends at its first {self.terminator:#04x} byte", tkey=tkey)
 
+    def holds_alike(self, tkeys: Sequence[bytes]) -> bool:
+        """Whether the TKeys are all of one length and of this layout, found by strides over all of them joined."""
+        step, rows = len(tkeys[0]), len(tkeys)
+        if step < 2 or list(map(len, tkeys)).count(step) != rows:
+            return False
+        joined = b"".join(tkeys)
+        if joined[::step] != bytes((self.id,)) * rows or joined[1::step] != bytes((_TKEY_STANDARD,)) * rows:
+            return False
+        if self.terminator is None:
+            return step - 2 == self.width
+        each = 1 + (self.terminator == self.id) + (self.terminator == _TKEY_STANDARD)
+        ends = step > 2 and joined[step - 1 :: step] == bytes((self.terminator,)) * rows
+        return ends and joined.count(self.terminator) == each * rows
+
     def check_all(self, tkeys: Sequence[bytes]) -> None:
         """``check`` of each, in a few passes over all of them.
 

@@ -211,7 +211,8 @@ class Ledger:
         """See ``Records``."""
         by_slot = {slot: dict(changes)} if slot is not None else _by_slot(changes)
         for each, last in by_slot.items():
-            self._new[each] = self.change(self.slot(each), last, pending, crcs)
+            known = crcs if len(last) == len(changes) else None
+            self._new[each] = self.change(self.slot(each), last, pending, known)
 
     def changes(self) -> Changes:
         """See ``Records``; an emptied slot's record is deleted."""

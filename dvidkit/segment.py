@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 from dvidkit.checksum import SEAL, crc32, seal
 from dvidkit.context import Context, MetadataContext, VersionedContext
@@ -24,6 +25,26 @@ _BYTES: Final = {bytes}
 _BYTES_OR_NONE: Final = {bytes, type(None)}
 
 
+class Sizes(NamedTuple):
+    """Bytes of keys and values as they are stored: the most that one has, and all together."""
+
+    longest: int = 0
+    largest: int = 0
+    keys: int = 0
+    values: int = 0
+
+    @classmethod
+    def of(cls, keys: Collection[bytes], values: Collection[bytes]) -> Sizes:
+        """Of these; deletes have no value."""
+        by_key, by_value = list(map(len, keys)), list(map(len, values))
+        return cls(max(by_key, default=0), max(by_value, default=0), sum(by_key), sum(by_value))
+
+    @classmethod
+    def of_changes(cls, changes: Changes) -> Sizes:
+        """Of a batch."""
+        return cls.of(list(map(_first, changes)), list(filter(None, map(_second, changes))))
+
+
 @dataclass(slots=True)
 class Segment:
     """Changes of one kind within a write.
@@ -34,7 +55,8 @@ class Segment:
         versioned: keys are data keys of a versioned context: a put clears the version's tombstone, a delete sets it.
         prefix: for TKeys without declared classes, the instance prefix under which they must be prefix-free.
         deletes: some change is a delete.
-        crcs: sum of the CRCs of all values, where it is known and no key stands twice.
+        crcs: sum of the CRCs of all values, where it is known.
+        sizes: of the changes, where they are known.
         stamp: makes the changes when it is the write's turn, from its number in the order of all stamped writes.
     """
 
@@ -44,6 +66,7 @@ class Segment:
     prefix: bytes | None = None
     deletes: bool = True
     crcs: int | None = None
+    sizes: Sizes | None = None
     stamp: Callable[[int], Changes] | None = None
 
 
@@ -59,8 +82,10 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
     if len(pairs) == 1:
         return _segment_of_one(ctx, *pairs[0], sealed=sealed)
     tkeys, values = _split(pairs)
-    if not tkeys:
-        return Segment([])
+    return _assembled(ctx, tkeys, values, sealed=sealed) if tkeys else Segment([])
+
+
+def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, sealed: bool) -> Segment:
     prefix = ctx.prefix
     if isinstance(ctx, MetadataContext):
         keys = [prefix + tkey for tkey in tkeys]
@@ -69,13 +94,14 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
             check_declared(ctx, tkeys)
         suffix = ctx.suffix
         keys = [prefix + tkey + suffix for tkey in tkeys]
-    deletes = None in values
+    deletes = type(None) in set(map(type, values))
     crcs: int | None = None
     if sealed:
         values, crcs = _seal_all(keys, values, deletes=deletes)
     changes = list(zip(keys, values, strict=True))
+    sizes = Sizes.of(keys, cast(list[bytes], values if not deletes else list(filter(None, values))))
     if isinstance(ctx, MetadataContext):
-        return Segment(changes)
+        return Segment(changes, sizes=sizes)
     return Segment(
         changes,
         slot=ctx.slot,
@@ -83,6 +109,7 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
         prefix=None if ctx.classes else prefix,
         deletes=deletes,
         crcs=crcs,
+        sizes=sizes,
     )
 
 
@@ -106,14 +133,14 @@ def _segment_of_one(ctx: Context, tkey: bytes, value: bytes | None, *, sealed: b
 
 
 def _seal_all(keys: list[bytes], values: list[bytes | None], *, deletes: bool) -> tuple[list[bytes | None], int | None]:
-    """Sealed values, and the sum of their CRCs if all are puts of different keys."""
+    """Sealed values, and the sum of their CRCs if all are puts."""
     if deletes:
         return [None if value is None else seal(key, value) for key, value in zip(keys, values, strict=True)], None
-    crc, start, pack = crc32, SEAL, _CRC.pack
-    sums = [crc(value, crc(key, start)) for key, value in zip(keys, values, strict=True)]  # type: ignore[arg-type]
-    stored = [value + pack(each) for value, each in zip(values, sums, strict=True)]  # type: ignore[operator]
-    distinct = len(keys) == 1 or len(set(keys)) == len(keys)
-    return stored, sum(sums) if distinct else None
+    count = len(keys)
+    sums: list[int] = list(map(crc32, cast(list[bytes], values), map(crc32, keys, repeat(SEAL))))
+    tails = struct.Struct("4s" * count).unpack(struct.pack(f"<{count}I", *sums))
+    stored: list[bytes | None] = list(map(bytes.__add__, cast(list[bytes], values), tails))
+    return stored, sum(sums)
 
 
 def _split(pairs: Pairs) -> tuple[list[bytes], list[bytes | None]]:

@@ -35,7 +35,7 @@ from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
 from dvidkit.points import KeyValue
 from dvidkit.reading import Reader
-from dvidkit.segment import Changes, Pairs, Segment, puts, segment
+from dvidkit.segment import Changes, Pairs, Segment, Sizes, puts, segment
 from dvidkit.snapshot import Instant, StoreSnapshot
 from dvidkit.storerecord import StoreRecord, read_or_make
 
@@ -249,8 +249,9 @@ class Store(Reader):
         total = self._total
         total.puts += 1
         for each in segments:
-            total.key_bytes_written += sum(map(len, map(_key_of, each.changes)))
-            total.value_bytes_written += sum(map(len, filter(None, map(_value_of, each.changes))))
+            sizes = each.sizes or Sizes.of_changes(each.changes)
+            total.key_bytes_written += sizes.keys
+            total.value_bytes_written += sizes.values
 
     # --- raw ---------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import os
 import resource
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from operator import itemgetter
 from typing import Any, Final, cast
@@ -33,7 +33,7 @@ from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_lmdb.copying import copy_rows
 from dvidkit_lmdb.environment import LAYOUT, lengthened, open_environment
 from dvidkit_lmdb.failures import busy_error, closed_error, translate
-from dvidkit_lmdb.readers import Readers
+from dvidkit_lmdb.readers import Readers, last_before_of
 from dvidkit_lmdb.views import TxnView, first_from, get_many
 
 _GROW_AT: Final = 0.8
@@ -46,7 +46,11 @@ _value_of: Final = itemgetter(1)
 
 
 class LmdbStore:
-    """See ``ByteStore``."""
+    """See ``ByteStore``.
+
+    Attributes:
+        seek_last_before: see ``SeekReader``.
+    """
 
     def __init__(self, config: StoreConfig) -> None:
         self._durability = config.durability
@@ -63,6 +67,7 @@ class LmdbStore:
         close_on_exec(self._directory.data)
         self.report = OpenReport(created=self._directory.created, notes=notes)
         self.readers = Readers(self._env, self.failure)
+        self.seek_last_before: Callable[..., Any] = last_before_of(self.readers, self.failure)
         self._views: weakref.WeakSet[TxnView] = weakref.WeakSet()
         self._viewing = threading.Lock()
         self._writing = threading.Lock()
@@ -107,32 +112,6 @@ class LmdbStore:
             raise self.failure(error) from error
         finally:
             self.readers.give(reader)
-
-    def seek_last_before(self, end: bytes, floor: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
-        """See ``SeekReader.seek_last_before``. Taking and giving are written out, for it is every versioned read."""
-        readers = self.readers
-        try:
-            reader = readers.idle.pop()
-        except IndexError:
-            reader = readers.take()
-        if reader.commit != readers.commit:
-            reader = readers.replaced(reader)
-        try:
-            cursor = reader.cursor
-            if not (cursor.prev() if cursor.set_range(end) else cursor.last()):
-                return None
-            if keys_only:
-                key = cursor.key()
-                return key if key >= floor else None
-            item = cursor.item()
-            return item if item[0] >= floor else None
-        except lmdb.Error as error:
-            raise self.failure(error) from error
-        finally:
-            if readers.current == reader.commit:
-                readers.idle.append(reader)
-            else:
-                readers.give(reader)
 
     def seek_first_from(self, begin: bytes, end: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader.seek_first_from``."""
@@ -333,6 +312,10 @@ def _has_address_space(size: int) -> bool:
 
 def _apply(txn: lmdb.Transaction[bytes], batch: Batch) -> None:
     """Puts in runs, each one call of the driver; deletes between them."""
+    if None not in map(_value_of, batch):
+        with txn.cursor() as cursor:
+            cursor.putmulti(cast(Sequence[tuple[bytes, bytes]], batch))
+        return
     values = list(map(_value_of, batch))
     start = 0
     with txn.cursor() as cursor:
@@ -354,7 +337,11 @@ def _checked_size(batch: Batch) -> int:
     if not batch:
         return 0
     lengths = list(map(len, map(_key_of, batch)))
-    if max(lengths) > _MAX_KEY or min(lengths) == 0:
-        got = max(lengths) if max(lengths) > _MAX_KEY else 0
+    longest, shortest = max(lengths), min(lengths)
+    if longest > _MAX_KEY or shortest == 0:
+        got = longest if longest > _MAX_KEY else 0
         raise LimitError(f"LMDB takes keys of 1 to 511 bytes, not {got}", what="max_key", limit=_MAX_KEY, got=got)
-    return sum(lengths) + sum(map(len, filter(None, map(_value_of, batch))))
+    try:
+        return sum(lengths) + sum(map(len, map(_value_of, batch)))
+    except TypeError:
+        return sum(lengths) + sum(map(len, filter(None, map(_value_of, batch))))

@@ -581,7 +581,7 @@ class TestThreads:
 
         def die() -> None:
             with pytest.raises(SystemExit):
-                store.write(Bomb([(b"k", b"v")]), durable=False)
+                store.write(Bomb([(b"k", b"v"), (b"l", None)]), durable=False)
 
         thread = threading.Thread(target=die)
         thread.start()
