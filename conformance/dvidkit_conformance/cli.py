@@ -44,6 +44,12 @@ def conform() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="of everything random")
 @click.option("--report", "folder", type=click.Path(path_type=Path), help="write text, JSON, JUnit and programs here")
 @click.option("--workdir", type=click.Path(exists=True, path_type=Path), help="where stores are made (default: memory)")
+@click.option(
+    "--deviations",
+    "declared",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="declared deviations (default: conformance.toml, if there is one here)",
+)
 @click.option("--no-isolation", is_flag=True, help="run in this process, to debug")
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
 def run(
@@ -56,6 +62,7 @@ def run(
     seed: int,
     folder: Path | None,
     workdir: Path | None,
+    declared: Path | None,
     no_isolation: bool,
     as_json: bool,
 ) -> None:
@@ -86,6 +93,7 @@ def run(
             workdir=workdir,
             isolate=not no_isolation,
             progress=_progress if sys.stderr.isatty() else None,
+            deviations=_declared(declared),
         )
     except DvidkitError as error:
         raise click.ClickException(str(error)) from error
@@ -94,7 +102,7 @@ def run(
         click.echo(f"{name}: not verified, its driver is not installed: {install}", err=as_json)
     if folder is not None:
         written = files.write(report, folder)
-        click.echo(f"written to {folder}: {', '.join(path.name for path in written[:3])}", err=True)
+        click.echo(f"written to {folder}: {', '.join(path.name for path in written[:4])}", err=True)
     sys.exit(0 if report.conformant else 1)
 
 
@@ -153,6 +161,67 @@ def spec(clauses: tuple[str, ...]) -> None:
         marks += [f"if {clause.capability}"] if clause.capability else []
         marks += [f"untested: {clause.untested}"] if clause.untested else []
         click.echo(f"{clause.id}  {clause.title}  [{', '.join(marks)}]\n    {clause.text}")
+
+
+@conform.command()
+@click.argument("before", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("after", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def compare(before: Path, after: Path) -> None:
+    """Print what changed between two reports (report.json as written by --report), and nothing else.
+
+    Exits with 1 if a clause was passed in BEFORE and is not in AFTER.
+    """
+    sys.exit(_compared(_saved(before), _saved(after)))
+
+
+@conform.command()
+@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def verify(report: Path) -> None:
+    """Run again what REPORT (report.json) says was run, with its seed and profile, and print what comes out otherwise.
+
+    Exits with 1 if a clause that it says was passed is not.
+    """
+    from dvidkit.errors import DvidkitError
+    from dvidkit_conformance.reports.again import again
+
+    saved = _saved(report)
+    try:
+        new = again(saved, progress=_progress if sys.stderr.isatty() else None)
+    except DvidkitError as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(_compared(saved, new.to_json()))
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    from dvidkit_conformance.reports import comparing
+
+    try:
+        return comparing.load(path)
+    except ValueError as error:
+        raise click.ClickException(f"{path}: {error}") from error
+
+
+def _compared(before: dict[str, Any], after: dict[str, Any]) -> int:
+    from dvidkit_conformance.reports import comparing
+
+    for line in (*comparing.circumstances(before, after), *comparing.levels(before, after)):
+        click.echo(line)
+    found = comparing.changes(before, after)
+    for change in found:
+        click.echo(change.text())
+    if not found:
+        click.echo("every clause came out alike")
+    return int(any(change.worse for change in found))
+
+
+def _declared(path: Path | None) -> list[Any]:
+    from dvidkit_conformance import deviations
+
+    found = path or next((here for here in [Path("conformance.toml")] if here.exists()), None)
+    try:
+        return [] if found is None else list(deviations.load(found))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _progress(engine: str, result: JobResult) -> None:

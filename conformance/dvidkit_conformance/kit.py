@@ -29,6 +29,8 @@ from dvidkit.errors import InvalidInputError
 from dvidkit.plugins import Plugins
 from dvidkit_conformance import spec
 from dvidkit_conformance.datatypelane import datatype_jobs
+from dvidkit_conformance.deviations import Deviation
+from dvidkit_conformance.deviations import apply as declare
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.isolation import Task
 from dvidkit_conformance.jobs import Job, all_jobs
@@ -56,6 +58,7 @@ def check(
     isolate: bool = True,
     store_class: Any = None,
     progress: Progress | None = None,
+    deviations: Sequence[Deviation] = (),
 ) -> Report:
     """Prove engines, clause by clause.
 
@@ -69,6 +72,7 @@ def check(
         isolate: run in child processes, so that a crash or hang is a failure. Without, everything runs here.
         store_class: another ``Store``; for testing the kit.
         progress: called with the engine's name and each job's result.
+        deviations: declared ones; see ``deviations.load``.
 
     Raises:
         UnknownEngine, UnknownDatatype: not installed.
@@ -87,6 +91,8 @@ def check(
     try:
         kit = _Kit(Plugins(), root, profile, seed, chosen, datatypes, isolate, store_class, progress)
         engines = kit.run(subjects)
+        for each in engines:
+            declare(each, deviations)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return Report(
