@@ -8,7 +8,7 @@ JOBS ?= 2
 STORE ?= demo-store
 PORT ?= 8000
 
-.PHONY: help serve soak conform test check format lint types coverage tests-editable tests-wheel bench fuzz clean
+.PHONY: browser help serve soak conform test check format lint types coverage tests-editable tests-wheel bench fuzz clean
 
 help:
 	@echo "make serve     serve a demonstration repo (VOLUME=file for your own, STORE=, PORT=)"
@@ -41,7 +41,12 @@ conform: $(VENV)/.users
 
 test: tests-editable
 
-check: format lint types tests-editable tests-wheel
+check: browser format lint types tests-editable tests-wheel
+
+# A browser for the tests of pages, where it can be installed; without one they are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 || echo "no chromium: pages are NOT TESTED"
 
 format: $(VENV)/.developers
 	$(BIN)/ruff format --check .

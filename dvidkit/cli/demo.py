@@ -82,6 +82,7 @@ def welcome(url: str, shown: Sequence[Shown]) -> str:
 
 
 def _addresses(url: str, shown: Sequence[Shown]) -> Iterator[str]:
+    yield f"  console           {url}/"
     yield f"  help              {url}/api/help"
     for alias, uuid, slice_xy in shown:
         head = f"{url}/api/node/{uuid}"

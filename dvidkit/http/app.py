@@ -12,6 +12,7 @@ from urllib.parse import quote
 from dvidkit.endpoints import Endpoint, Request, Response
 from dvidkit.errors import VersionConflict
 from dvidkit.http.auth import ANONYMOUS, Caller, Gatekeeper
+from dvidkit.http.console import ConsoleApi
 from dvidkit.http.cors import Cors
 from dvidkit.http.metrics import Metrics
 from dvidkit.http.node import NodeApi
@@ -69,7 +70,7 @@ class App:
         self._cors = Cors(self.config.cors, timing=self.config.allow_timing)
         self.routes = Routes()
         self._by_type: dict[type[Datatype], Routes] = {}
-        for api in (ServerApi(self), RepoApi(self), NodeApi(self), ViewApi(self)):
+        for api in (ConsoleApi(self), ServerApi(self), RepoApi(self), NodeApi(self), ViewApi(self)):
             self.routes.extend(api.endpoints, api)
         self._common = {
             path[4] for row in (*NodeApi.endpoints, *ViewApi.endpoints) if len(path := row.path.split("/")) > 4

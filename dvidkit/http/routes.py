@@ -134,6 +134,6 @@ def segments_of(raw_path: bytes) -> list[str]:
             ]
     except UnicodeDecodeError:
         raise HTTPError(400, "the URL is not UTF-8") from None
-    if len(segments) > 2 and not segments[-1]:
+    if len(segments) > 1 and not segments[-1]:
         segments.pop()
     return segments[1:]

@@ -8,6 +8,7 @@ from typing import Final
 
 from dvidkit.datatype import Datatype
 from dvidkit.endpoints import JSON, Endpoint
+from dvidkit.http.console import ConsoleApi
 from dvidkit.http.node import NodeApi
 from dvidkit.http.repo import RepoApi
 from dvidkit.http.server import ServerApi
@@ -16,6 +17,7 @@ from dvidkit.http.view import ViewApi
 _NAMED: Final = re.compile(r"\b(?:[245]\d\d|304)\b")
 _ALWAYS: Final = re.compile(r"Always (\d\d\d)\b")
 _SERVICE: Final = (
+    ("Console", ConsoleApi),
     ("Server", ServerApi),
     ("Repos", RepoApi),
     ("Versions and all instances", NodeApi),

@@ -188,7 +188,7 @@ def test_serving(tmp_path: Path, volume: Path) -> None:
     with served(store, volume) as said:
         uuid = re.findall(r"^repo ([0-9a-f]{32}) in", said, re.M)
         addresses = re.findall(r"(?<= )http://localhost:\d+/\S*$", said, re.M)
-        assert len(addresses) == 8
+        assert len(addresses) == 9
         for address in addresses:
             with urllib.request.urlopen(address) as answer:
                 assert answer.status == 200, address

@@ -17,6 +17,7 @@ from dvidkit_images.kinds import DATATYPES
 from dvidkit.datatype import Datatype
 from dvidkit.endpoints import Endpoint
 from dvidkit.http import create_app
+from dvidkit.http.console import ConsoleApi
 from dvidkit.http.node import NodeApi
 from dvidkit.http.repo import RepoApi
 from dvidkit.http.server import ServerApi
@@ -39,7 +40,7 @@ TYPES: dict[str, type[Datatype]] = {
 
 def rows() -> Iterator[tuple[str, Endpoint]]:
     """(datatype or nothing, row) of everything in the table."""
-    for api in (ServerApi, RepoApi, NodeApi, ViewApi):
+    for api in (ConsoleApi, ServerApi, RepoApi, NodeApi, ViewApi):
         yield from (("", row) for row in api.endpoints)
     for name, datatype in sorted(TYPES.items()):
         yield from ((name, row) for row in datatype.endpoints)
