@@ -14,7 +14,7 @@ from dvidkit.storedir import StoreDirectory
 from dvidkit_leveldb.failures import translate
 
 LAYOUT: Final = 1
-_DEFAULTS: Final = {"cache_size": 64 << 20, "write_buffer_size": 16 << 20}
+_DEFAULTS: Final = {"cache_size": 48 << 20, "write_buffer_size": 16 << 20}
 _LEAST: Final = {"cache_size": 0, "write_buffer_size": 64 << 10}
 _TABLE_SIZE: Final = 16 << 20
 _BLOCK_SIZE: Final = 4096

@@ -23,7 +23,7 @@ from dvidkit.storedir import StoreDirectory
 from dvidkit_rocksdb.failures import translate
 
 LAYOUT: Final = 1
-_DEFAULTS: Final = {"cache_size": 64 << 20, "write_buffer_size": 64 << 20}
+_DEFAULTS: Final = {"cache_size": 48 << 20, "write_buffer_size": 64 << 20}
 _LEAST: Final = {"cache_size": 1 << 10, "write_buffer_size": 64 << 10}
 _BLOCK_SIZE: Final = 16384
 _RESTART_INTERVAL: Final = 4

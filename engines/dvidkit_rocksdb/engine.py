@@ -45,7 +45,7 @@ class RocksDBEngine(Engine):
     )
     limits: ClassVar[Limits] = Limits()
     options: ClassVar[Mapping[str, str]] = {
-        "cache_size": "bytes of decompressed blocks kept in memory (default 64 MiB)",
+        "cache_size": "bytes of decompressed blocks kept in memory (default 48 MiB)",
         "write_buffer_size": "bytes of new rows kept in memory before they go to a table (default 64 MiB)",
     }
     conformance: ClassVar[str] = "dvidkit_rocksdb.conformance:RocksDBCase"

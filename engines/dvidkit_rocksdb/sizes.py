@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from dvidkit.apart import APART, APART_END, apart_key
+
 _DIGITS: Final = 8
 
 
@@ -16,7 +18,16 @@ def estimate(files: Iterable[Mapping[str, Any]], begin: bytes, end: bytes) -> in
         begin: of the range, a RocksDB key.
         end: of the range, a RocksDB key, not before ``begin``.
     """
-    return sum(round(file["size"] * _share(file["start_key"], file["end_key"], begin, end)) for file in files)
+    return sum(round(file["size"] * _share(*_bounds(file), begin, end)) for file in files)
+
+
+def _bounds(file: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """First and last key of a table. One with rows and values set apart counts as if all of it were such values.
+
+    Between the two kinds of keys there is nothing, and the values are what takes room; they lie as their rows do.
+    """
+    first, last = file["start_key"], file["end_key"]
+    return (apart_key(first), last) if first < APART <= last < APART_END else (first, last)
 
 
 def _share(first: bytes, last: bytes, begin: bytes, end: bytes) -> float:

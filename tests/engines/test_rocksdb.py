@@ -483,3 +483,17 @@ def test_translation_of_classes() -> None:
     assert type(translate(rocksdict.DbClosedError("gone"), "x")) is StoreClosed
     error = StoreBusy("later")
     assert translate(error, "x") is error
+
+
+def test_sizes_of_a_table_that_holds_rows_and_values_apart(tmp_path: Path) -> None:
+    """Long values lie far behind their rows: a table with both is not thought to be empty. Found by SIZE-2."""
+    config = StoreConfig("rocksdb", str(tmp_path / "store"))
+    store = RocksDBStore(config, Limits())
+    store.write([(b"%03d" % n, os.urandom(4096)) for n in range(256)], durable=True)
+    store.close()
+    store = RocksDBStore(config, Limits())
+    whole, half, none = store.approximate_sizes([(b"0", b"3"), (b"0", b"128"), (b"4", b"5")])
+    store.close()
+    assert 1 << 18 <= whole <= 1 << 22
+    assert 0 < half < whole
+    assert none == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from dvidkit_conformance.lanes import closing, crash, damage, threads
+from dvidkit_conformance.lanes import closing, crash, damage, resources, threads
 from dvidkit_conformance.lanes.faulty import faulty
+from dvidkit_conformance.lanes.fulldisk import full_disk
 from dvidkit_conformance.lanes.programs import byte_programs, directed, replay, small_programs, store_programs
 from dvidkit_conformance.lanes.run import SESSIONS, Run
 from dvidkit_conformance.machines import byte_machine, store_machine
@@ -18,7 +19,16 @@ LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "BATCH-9": crash.batches,
     "DUR-4": crash.kills,
     "DUR-6": crash.recoveries,
+    "DUR-7": full_disk,
     "ERR-7": faulty,
+    "VER-12": resources.range_cost,
+    "LIM-3": resources.many,
+    "LIM-5": resources.openings,
+    "LIM-6": resources.streaming,
+    "LIM-7": resources.descriptors,
+    "LIM-8": resources.readers,
+    "SIZE-2": resources.sizes_near,
+    "SIZE-3": resources.sizes_monotone,
     "MERGE-8": small_programs,
     "MERGE-9": store_programs,
     "MERGE-10": store_machine,
