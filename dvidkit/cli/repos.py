@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from dvidkit.cli import reshape
 from dvidkit.cli.output import json_option, print_json, table
 from dvidkit.cli.stores import new_store, opened_kernel, split_settings, store_argument, store_option
 from dvidkit.kernel import DEFAULT_ENGINE
@@ -191,3 +192,10 @@ def node_log(version: str, lines: tuple[str, ...], path: str) -> None:
 node.add_command(repo_branch)
 node.add_command(repo_newversion)
 node.add_command(repo_merge)
+node.add_command(reshape.node_tag)
+repos.add_command(reshape.repos_delete)
+repo.add_command(reshape.repo_delete)
+repo.add_command(reshape.repo_rename)
+repo.add_command(reshape.repo_resolve)
+repo.add_command(reshape.repo_make_master)
+repo.add_command(reshape.repo_hide_branch)
