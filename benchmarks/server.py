@@ -31,14 +31,23 @@ _HEADERS: Final = ((b"content-type", b"text/plain"), (b"content-length", b"2"))
 
 
 async def empty(scope: Message, receive: Receive, send: Send) -> None:
-    """The least that an ASGI application can do for a request."""
+    """The least that an ASGI application can do for a request: ``OK``, or as many zeros as the path says."""
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
         await send({"type": "lifespan.shutdown.complete"})
         return
+    if scope["path"] != "/":
+        await _send_bytes(int(scope["path"][1:]), send)
+        return
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": b"OK"})
+
+
+async def _send_bytes(size: int, send: Send) -> None:
+    headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % size)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(size)})
 
 
 class Lateness:

@@ -135,8 +135,8 @@ def _requests(path: str, core: int, effort: Effort) -> Iterator[Figure]:
     rates = dict.fromkeys([*wanted, "empty"], 0.0)
     with served("raw", core) as raw, served("dvidkit", core, "--path", path) as ours:
         for _ in range(effort.rounds):
+            rates["empty"] = max(rates["empty"], raw.rate([get("/")], effort, effort.connections))
             for name, requests in wanted.items():
-                rates["empty"] = max(rates["empty"], raw.rate([get("/")], effort, effort.connections))
                 rates[name] = max(rates[name], ours.rate(requests, effort, effort.connections))
     for name in wanted:
         cost, base = 1e6 / rates[name], 1e6 / rates["empty"]
@@ -149,28 +149,41 @@ def _requests(path: str, core: int, effort: Effort) -> Iterator[Figure]:
 def _volumes(path: str, own: str, core: int, client: int, effort: Effort) -> Iterator[Figure]:
     with ExitStack() as stack:
         server = stack.enter_context(served("dvidkit", core, "--path", path))
+        raw = stack.enter_context(served("raw", core))
         os.sched_setaffinity(0, {core})
         grey = stack.enter_context(dvidkit.open(own)).repos.resolve(_UUID)["grey"]
         for name, place in {"GET of an aligned 64^3 box": _SMALL, "GET of an unaligned 128^3 box": _LARGE}.items():
-            yield from _volume(name, server, grey, place, (core, client), effort)
+            yield from _volume(name, (server, raw), grey, place, (core, client), effort)
         os.sched_setaffinity(0, {client})
 
 
 def _volume(
-    name: str, server: Served, grey: Any, place: tuple[Any, Any], processors: tuple[int, int], effort: Effort
+    name: str,
+    servers: tuple[Served, Served],
+    grey: Any,
+    place: tuple[Any, Any],
+    cores: tuple[int, int],
+    effort: Effort,
 ) -> Iterator[Figure]:
     shape, offset = place
     size = int(np.prod(shape)) / _MB
     request = get(f"/api/node/{_UUID}/grey/raw/0_1_2/{_xyz(shape)}/{_xyz(offset)}")
     voxels: Any = grey.read(offset, shape)
-    rates = {"http": 0.0, "api": 0.0, "copy": 0.0}
+    zeros = get(f"/{voxels.nbytes}")
+    rates = {"http": 0.0, "send": 0.0, "api": 0.0, "copy": 0.0}
     for _ in range(effort.rounds):
-        os.sched_setaffinity(0, {processors[1]})
-        rates["http"] = max(rates["http"], size * server.rate([request], effort, 2))
-        os.sched_setaffinity(0, {processors[0]})
+        os.sched_setaffinity(0, {cores[1]})
+        rates["http"] = max(rates["http"], size * servers[0].rate([request], effort, 2))
+        rates["send"] = max(rates["send"], size * servers[1].rate([zeros], effort, 2))
+        os.sched_setaffinity(0, {cores[0]})
         rates["api"] = max(rates["api"], size * _own_rate(lambda: grey.read(offset, shape), effort.seconds))
         rates["copy"] = max(rates["copy"], size * _own_rate(voxels.copy, effort.seconds / 4))
-    for base, against, bar in (("api", "the Python API", READ_BAR), ("copy", "a memcpy", None)):
+    rates["both"] = 1 / (1 / rates["api"] + 1 / rates["send"])
+    for base, against, bar in (
+        ("api", "the Python API", READ_BAR),
+        ("both", "the API and sending zeros", None),
+        ("copy", "a memcpy", None),
+    ):
         value = rates["http"] / rates[base]
         full = f"{name}, beside {against}"
         yield Figure(PART, "lmdb", True, full, value, bar, rates["http"], rates[base], "MB/s", against)

@@ -36,8 +36,8 @@ def heading() -> str:
     """The machine, and the heads of the columns."""
     found = machine()
     about = "{date}: {cpu}, {cores} cores, Python {python}, {system}, load {load}".format(**found)
-    columns = f"{'engine':<11}{'checks':<7}{'figure':<46}{'ours':>11}{'base':>11}{'value':>9}  bar"
-    return f"{about}\n\n{columns}\n{'-' * 106}"
+    columns = f"{'engine':<11}{'checks':<7}{'figure':<58}{'ours':>11}{'base':>11}{'value':>9}  bar"
+    return f"{about}\n\n{columns}\n{'-' * 118}"
 
 
 def line(figure: Figure) -> str:
@@ -48,7 +48,7 @@ def line(figure: Figure) -> str:
         bar = f"{'<=' if figure.at_most else '>='} {figure.bar:.3g} {'met' if figure.met else 'MISSED'}"
     ours, base = _amount(figure.ours, figure.unit), "" if figure.at_most else _amount(figure.base, figure.unit)
     value = f"{figure.value:.2f}" if not figure.at_most else ""
-    return f"{figure.engine:<11}{checks:<7}{figure.name:<46}{ours:>11}{base:>11}{value:>9}  {bar}".rstrip()
+    return f"{figure.engine:<11}{checks:<7}{figure.name:<58}{ours:>11}{base:>11}{value:>9}  {bar}".rstrip()
 
 
 def _amount(amount: float, unit: str) -> str:

@@ -131,7 +131,8 @@ def test_the_service_part_gives_its_rows(tmp_path: Path) -> None:
     allowed = os.sched_getaffinity(0)
     boxes = ("GET of an aligned 64^3 box", "GET of an unaligned 128^3 box")
     wanted = ["routed GET", "GET of a key", "POST of a key"]
-    wanted += [f"{box}, beside {base}" for box in boxes for base in ("the Python API", "a memcpy")]
+    bases = ("the Python API", "the API and sending zeros", "a memcpy")
+    wanted += [f"{box}, beside {base}" for box in boxes for base in bases]
     wanted += ["event loop late under durable writes, p99", "import and open of a store"]
     assert [each.name for each in run(tmp_path, "--only", "service")] == wanted
     assert os.sched_getaffinity(0) == allowed
