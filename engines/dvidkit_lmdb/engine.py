@@ -37,7 +37,7 @@ class LmdbEngine(Engine):
     options: ClassVar[Mapping[str, str]] = {
         "map_size": "first size of the memory map in bytes; it grows by itself (default 1 TiB of address space)",
         "readahead": "let the kernel read ahead; false is better for random reads of stores larger than memory",
-        "verify": "look through the whole file before it is used: for a store that may be damaged",
+        "verify": "look through the whole file before it is used, also if it is large: for a store that may be damaged",
     }
     conformance: ClassVar[str] = "dvidkit_lmdb.conformance:LmdbCase"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import lmdb
 
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, CorruptData, StoreError, shown
-from dvidkit.storedir import StoreDirectory, os_error
+from dvidkit.storedir import StoreDirectory, os_error, write_file
 from dvidkit_lmdb.failures import translate
 from dvidkit_lmdb.pages import Damaged, look_through
 
@@ -18,6 +19,12 @@ LAYOUT: Final = 1
 _DEFAULTS: Final[dict[str, Any]] = {"map_size": 1 << 40, "readahead": True, "verify": False}
 _SMALLEST_MAP: Final = 1 << 26
 _MAX_READERS: Final = 2046
+_SMALL: Final = 16 << 20
+"""Files up to this size are looked through whenever they are opened: it takes half a second at most."""
+
+_CLOSED: Final = "closed"
+"""The number of the last transaction before an orderly close, and its CRC, in text. LMDB takes a damaged meta page for
+one that was never written, and goes back to the transaction before; by this number that is noticed."""
 
 
 def open_environment(directory: StoreDirectory, config: StoreConfig) -> tuple[lmdb.Environment, tuple[str, ...]]:
@@ -33,12 +40,15 @@ def open_environment(directory: StoreDirectory, config: StoreConfig) -> tuple[lm
     if not directory.created:
         if _length(data) == 0:
             raise CorruptData("data.mdb is missing or empty; the store was there before", engine="lmdb", path=path)
-        if options["verify"] or directory.left_unsafe:
-            notes = ("the store was looked through and found whole",)
+        asked = options["verify"] or directory.left_unsafe
+        if asked or _length(data) <= _SMALL:
             _look_through(data, path)
+        if asked:
+            notes = ("the store was looked through and found whole",)
     env = _open(directory, config, options["map_size"], readahead=options["readahead"])
     try:
         env.reader_check()
+        _not_gone_back(env, directory)
         whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
         if not directory.created and lengthened(data, whole, only_say=True):
             notes = ("the file was shorter than its pages, but none of those that were missing was in use",)
@@ -102,6 +112,26 @@ def _look_through(data: str, path: str) -> None:
         look_through(data)
     except Damaged as error:
         raise CorruptData(f"data.mdb is damaged: {error}", engine="lmdb", path=path) from error
+
+
+def note_closed(env: lmdb.Environment, directory: StoreDirectory) -> None:
+    """Record what the file holds, just before it is closed. A full disk is no reason not to close."""
+    number = b"%d" % env.info()["last_txnid"]
+    with suppress(OSError):
+        write_file(directory.data / _CLOSED, b"%b %08x\n" % (number, zlib.crc32(number)))
+
+
+def _not_gone_back(env: lmdb.Environment, directory: StoreDirectory) -> None:
+    try:
+        number, _, checksum = (directory.data / _CLOSED).read_bytes().partition(b" ")
+    except OSError:
+        return
+    if checksum == b"%08x\n" % zlib.crc32(number) and env.info()["last_txnid"] < int(number):
+        raise CorruptData(
+            f"data.mdb is of transaction {env.info()['last_txnid']}, but {int(number)} was there when it was closed",
+            engine="lmdb",
+            path=str(directory.path),
+        )
 
 
 def _options(config: StoreConfig) -> dict[str, Any]:

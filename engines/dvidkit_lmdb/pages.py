@@ -39,10 +39,23 @@ _MAX_DEPTH: Final = 32
 _METAS: Final = 2
 
 
+class _Tree(NamedTuple):
+    """What a meta page says of a tree; see the table."""
+
+    pad: int
+    flags: int
+    depth: int
+    branch: int
+    leaf: int
+    overflow: int
+    entries: int
+    root: int
+
+
 class _Meta(NamedTuple):
     page_size: int
-    free_root: int
-    main_root: int
+    free: _Tree
+    main: _Tree
     last_page: int
     write: int
 
@@ -79,8 +92,8 @@ class _File:
         magic, version, _, _ = _META.unpack_from(head)
         if (magic, version) != (_MAGIC, _VERSION):
             raise Damaged("a meta page is not one of LMDB 0.9")
-        free, main = _TREE.unpack_from(head, 40), _TREE.unpack_from(head, 88)
-        meta = _Meta(free[0], free[-1], main[-1], *_LAST.unpack_from(head, 136))
+        free, main = _Tree(*_TREE.unpack_from(head, 40)), _Tree(*_TREE.unpack_from(head, 88))
+        meta = _Meta(free.pad, free, main, *_LAST.unpack_from(head, 136))
         if meta.page_size not in (1 << shift for shift in range(9, 16)) or meta.last_page >= 1 << 48:
             raise Damaged("a meta page has impossible sizes")
         return meta
@@ -90,16 +103,15 @@ class _File:
         if self._length < _METAS * self._size:
             raise Damaged("the file ends within its first two pages")
         free: list[bytes] = []
-        self._walk(self._last_meta.main_root, None)
-        self._walk(self._last_meta.free_root, free)
+        self._walk(self._last_meta.main, None)
+        self._walk(self._last_meta.free, free)
         for data in free:
             self._check_free(data)
 
-    def _walk(self, root: int, free: list[bytes] | None) -> None:
-        if root == _NONE:
-            return
+    def _walk(self, tree: _Tree, free: list[bytes] | None) -> None:
+        entries = leaves = branches = 0
         before = b""
-        stack = [(root, 1)]
+        stack = [(tree.root, 1)] if tree.root != _NONE else []
         while stack:
             number, depth = stack.pop()
             page, flags = self._page(number)
@@ -107,8 +119,11 @@ class _File:
                 raise Damaged(f"page {number} is no page of a tree")
             nodes = list(self._nodes(number, page))
             if flags == _BRANCH:
+                branches += 1
                 stack += [(low | high << 16 | more << 32, depth + 1) for low, high, more, _, _ in reversed(nodes)]
                 continue
+            leaves += 1
+            entries += len(nodes)
             for low, high, flag, key, at in nodes:
                 data = self._data(number, page, at, low | high << 16, flag, whole=free is not None)
                 if free is not None:
@@ -116,6 +131,9 @@ class _File:
                 elif key <= before:
                     raise Damaged(f"page {number} has keys out of order")
                 before = key
+        if (entries, leaves, branches) != (tree.entries, tree.leaf, tree.branch):
+            wanted = f"{tree.entries} on {tree.leaf}"
+            raise Damaged(f"{entries} entries on {leaves} pages were found, where {wanted} should be")
 
     def _page(self, number: int) -> tuple[bytes, int]:
         page = os.pread(self._fd, self._size, number * self._size) if number <= self._last_meta.last_page else b""

@@ -31,7 +31,7 @@ from dvidkit.errors import (
 )
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_lmdb.copying import copy_rows
-from dvidkit_lmdb.environment import LAYOUT, lengthened, open_environment
+from dvidkit_lmdb.environment import LAYOUT, lengthened, note_closed, open_environment
 from dvidkit_lmdb.failures import busy_error, closed_error, translate
 from dvidkit_lmdb.readers import Readers, last_before_of
 from dvidkit_lmdb.views import TxnView, first_from, get_many
@@ -76,6 +76,7 @@ class LmdbStore:
         self._page: int = self._env.stat()["psize"]
         self._data = str(self._directory.data / "data.mdb")
         self._last_page: int = self._env.info()["last_pgno"]
+        self._found_txn: int = self._env.info()["last_txnid"]
         self._directory.on_fork = self._forked
 
     def failure(self, error: lmdb.Error) -> StoreError:
@@ -294,11 +295,17 @@ class LmdbStore:
             with self._viewing:
                 for view in list(self._views):
                     view.close()
-            if self._durability == "volatile":
-                with suppress(lmdb.Error):
-                    self._env.sync(True)
+            with suppress(lmdb.Error):
+                self._note_closed()
             self._env.close()
             self._directory.release()
+
+    def _note_closed(self) -> None:
+        """If anything was written: bring it to the disk, then record that it is there."""
+        if self._env.info()["last_txnid"] != self._found_txn:
+            if self._durability != "durable":
+                self._env.sync(True)
+            note_closed(self._env, self._directory)
 
 
 def _has_address_space(size: int) -> bool:

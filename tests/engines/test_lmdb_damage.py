@@ -1,0 +1,92 @@
+"""LMDB's file damaged in ways that LMDB itself takes for sound; found by the damage lane (REP-4)."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dvidkit.engine import StoreConfig
+from dvidkit.errors import CorruptData
+from dvidkit.plugins import Plugins
+
+pytest.importorskip("lmdb")
+
+_PAGE = 4096
+_WRITE = 144
+"""Where the number of its transaction stands in a meta page."""
+
+
+def _open(path: Path, **fields: Any) -> Any:
+    return Plugins().engine("lmdb").open(StoreConfig("lmdb", str(path), **fields))
+
+
+def _made(path: Path) -> Path:
+    """A store of two batches; its file."""
+    store = _open(path)
+    store.write([(b"k%03d" % n, b"old") for n in range(200)], durable=True)
+    store.write([(b"k%03d" % n, b"new") for n in range(100)], durable=True)
+    store.close()
+    return path / "data" / "data.mdb"
+
+
+def _newest(data: bytes) -> int:
+    """Where the meta page begins that LMDB goes by."""
+    numbers = {at: struct.unpack_from("=Q", data, at + _WRITE)[0] for at in (0, _PAGE)}
+    return max(numbers, key=numbers.__getitem__)
+
+
+def test_gone_back(tmp_path: Path) -> None:
+    """If the last meta page is not taken for the last any more, the rows of before are not given as those of now."""
+    file = _made(tmp_path / "s")
+    data = bytearray(file.read_bytes())
+    struct.pack_into("=Q", data, _newest(data) + _WRITE, 0)
+    file.write_bytes(data)
+    with pytest.raises(CorruptData):
+        _open(tmp_path / "s", create=False)
+
+
+def test_nodes_gone(tmp_path: Path) -> None:
+    """A page that has forgotten its last node is sound in itself; by the number of entries it is found out."""
+    file = _made(tmp_path / "s")
+    data = bytearray(file.read_bytes())
+    leaf = next(at for at in range(2 * _PAGE, len(data), _PAGE) if struct.unpack_from("=H", data, at + 10)[0] == 2)
+    for at in range(2 * _PAGE, len(data), _PAGE):
+        if struct.unpack_from("=H", data, at + 10)[0] == 2 and b"new" in data[at : at + _PAGE]:
+            leaf = at
+    (lower,) = struct.unpack_from("=H", data, leaf + 12)
+    struct.pack_into("=H", data, leaf + 12, lower - 2)
+    file.write_bytes(data)
+    with pytest.raises(CorruptData, match="entries"):
+        _open(tmp_path / "s", create=False)
+
+
+def test_a_crash_is_no_damage(tmp_path: Path) -> None:
+    """What was written after the last orderly close, and the record of that close itself, may be more or gone."""
+    _made(tmp_path / "s")
+    record = tmp_path / "s" / "data" / "closed"
+    before = record.read_bytes()
+    store = _open(tmp_path / "s")
+    store.write([(b"x", b"1")], durable=True)
+    store.close()
+    assert record.read_bytes() != before
+    for content in (before, b"", b"7 00000000\n", b"nonsense"):
+        record.write_bytes(content)
+        _open(tmp_path / "s").close()
+    record.unlink()
+    store = _open(tmp_path / "s")
+    assert store.get(b"x") == b"1"
+    store.close()
+
+
+def test_opened_and_closed_is_left_alone(tmp_path: Path) -> None:
+    """A store that was only read is, to the byte, what it was."""
+    _made(tmp_path / "s")
+    folder = tmp_path / "s" / "data"
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if "lock" not in file.name}
+    store = _open(tmp_path / "s")
+    assert store.get(b"k000") == b"new"
+    store.close()
+    assert {file.name: file.read_bytes() for file in folder.iterdir() if "lock" not in file.name} == before
