@@ -27,9 +27,9 @@ from dvidkit_conformance.threads.programs import Author
 from dvidkit_conformance.threads.scheduled import explore
 from dvidkit_conformance.threads.subjects import HIGHEST, LOWEST, StoreSubject, Subject, opened
 
-_SCHEDULED: Final = (4, 15, 1000)
-_ROUNDS: Final = (2, 8, 200)
-_RANGES: Final = (30, 150, 2000)
+_SCHEDULED: Final = (4, 10, 1000)
+_ROUNDS: Final = (2, 5, 200)
+_RANGES: Final = (30, 100, 2000)
 _FORKS: Final = (1, 3, 30)
 
 

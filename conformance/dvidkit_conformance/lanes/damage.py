@@ -32,8 +32,8 @@ from dvidkit_conformance.lanes.zygote import Zygote
 from dvidkit_conformance.session import Violation
 
 BAD: Final = ("wrong", "silent", "foreign", "crashed")
-_TRIALS: Final = (30, 200)
-_REPAIRS: Final = (10, 60, 1000)
+_TRIALS: Final = (30, 120)
+_REPAIRS: Final = (10, 30, 1000)
 _BATCH: Final = 200
 _SILENCE: Final = 60.0
 _CUTS: Final = 256
