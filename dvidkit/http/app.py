@@ -72,6 +72,11 @@ class App:
         self._by_type: dict[type[Datatype], Routes] = {}
         for api in (ConsoleApi(self), ServerApi(self), RepoApi(self), NodeApi(self), ViewApi(self)):
             self.routes.extend(api.endpoints, api)
+        self._fixed = {
+            f"/{route.endpoint.path}".encode(): route
+            for route in self.routes.all
+            if route.endpoint.method == "GET" and not route.names
+        }
         self._common = {
             path[4] for row in (*NodeApi.endpoints, *ViewApi.endpoints) if len(path := row.path.split("/")) > 4
         }
@@ -152,6 +157,10 @@ class App:
     def _route(self, scope: Scope) -> tuple[Route, dict[str, str], Any]:
         """The endpoint of a request, its parameters, and the instance at its version if it is one of a datatype."""
         method: str = scope["method"]
+        if method == "GET" and not scope.get("root_path"):
+            fixed = self._fixed.get(raw_path(scope))
+            if fixed is not None:
+                return fixed, {}, None
         if method == "POST" and any(
             name == b"x-http-method-override" and value == b"GET" for name, value in scope["headers"]
         ):

@@ -524,3 +524,16 @@ def test_routes() -> None:
     assert found("/b/1") is None
     with pytest.raises(HTTPError):
         routes.find("POST", ["a", "fixed"])
+
+
+def test_fixed_paths_lead_where_the_tree_does(service: Any) -> None:
+    """A GET of a path without parameters is looked up at once, and is the endpoint that the tree would find."""
+    app = service.app
+    found = 0
+    for route in app.routes.all:
+        if route.endpoint.method == "GET" and not route.names:
+            path = f"/{route.endpoint.path}"
+            scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "headers": []}
+            assert app._route(scope) == (*app.routes.find("GET", segments_of(path.encode())), None)
+            found += 1
+    assert found > 5
