@@ -31,6 +31,13 @@ _BODY: Final = b"v" * 100
 _SMALL: Final = ((64, 64, 64), (0, 0, 0))
 _LARGE: Final = ((128, 128, 128), (17, 23, 31))
 _MB: Final = 1e6
+_SERVING: Final = """
+import sys
+sys.path.append({root!r})
+from benchmarks.server import main
+main()
+"""
+"""The benchmarks come last on the path: what is served is what is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +115,9 @@ def _make(path: str, side: int) -> None:
 @contextmanager
 def served(kind: str, core: int, *arguments: str) -> Iterator[Served]:
     """A server on a processor of its own."""
-    root = str(Path(__file__).parents[1])
-    search = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), root]))
-    command = [sys.executable, "-m", "benchmarks.server", kind, "--core", str(core), *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": search}
-    ) as process:
+    code = _SERVING.format(root=str(Path(__file__).parents[1]))
+    command = [sys.executable, "-c", code, kind, "--core", str(core), *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         made = Served(int(process.stdout.readline()), process, {})
