@@ -20,6 +20,8 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SERVED: Final = {"views.md"}
+"""Pages that show a server: ``tests/clients`` runs them against one."""
 _BLOCK: Final = re.compile(r"^```(python|console)\n(.*?)^```$", re.M | re.S)
 _FILE: Final = re.compile(r"# ([a-z_]+\.py)\n")
 
@@ -87,7 +89,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in SERVED], ids=lambda page: page.name)
 def test_what_a_page_shows(page: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The blocks of the page run, in order, and print what they say."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
