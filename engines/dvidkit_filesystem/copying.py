@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Final
 
-from dvidkit.engine import Item, StoreConfig
-from dvidkit.errors import StoreMismatch
-from dvidkit.storedir import StoreDirectory, os_error
+from dvidkit.backups import backup_directory
+from dvidkit.engine import Item
+from dvidkit.storedir import os_error
 from dvidkit_filesystem.files import Files
 from dvidkit_filesystem.journal import BATCH, LAYOUT
 from dvidkit_filesystem.journals import Journals
@@ -27,25 +25,18 @@ def copy_rows(pages: Iterable[list[Item]], path: str) -> None:
         StoreMismatch: there is something at ``path``.
         StoreFull, StoreError: and what was begun has been taken away again.
     """
-    if os.path.lexists(path):
-        raise StoreMismatch(f"{path} exists already, so no backup is made there", engine="filesystem", path=path)
-    directory = StoreDirectory(StoreConfig("filesystem", path), "filesystem", LAYOUT)
-    journals = Journals(Files(), str(directory.data), bytes.fromhex(directory.uuid))
-    try:
-        journals.begin()
-        for rows in _chunks(pages):
-            journals.append(dict(rows), kind=BATCH, durable=False)
-        journals.sync()
-        journals.close()
-        directory.made()
-    except BaseException as error:
-        shutil.rmtree(directory.path, ignore_errors=True)
-        if isinstance(error, OSError):
+    with backup_directory(path, "filesystem", LAYOUT) as directory:
+        journals = Journals(Files(), str(directory.data), bytes.fromhex(directory.uuid))
+        try:
+            journals.begin()
+            for rows in _chunks(pages):
+                journals.append(dict(rows), kind=BATCH, durable=False)
+            journals.sync()
+            journals.close()
+        except OSError as error:
             raise os_error(error, f"cannot make a backup at {path}", "filesystem", path) from error
-        raise
-    finally:
-        journals.abandon()
-        directory.release()
+        finally:
+            journals.abandon()
 
 
 def _chunks(pages: Iterable[list[Item]]) -> Iterator[list[Item]]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable
 from contextlib import closing
 from typing import Final
 
 import plyvel
 
+from dvidkit.backups import backup_directory
 from dvidkit.engine import Item, StoreConfig
-from dvidkit.errors import StoreMismatch
-from dvidkit.storedir import StoreDirectory
 from dvidkit_leveldb.database import LAYOUT, Database
 from dvidkit_leveldb.failures import translate
 
@@ -26,20 +23,10 @@ def copy_rows(rows: Iterable[Item], path: str) -> None:
         StoreMismatch: there is something at ``path``.
         StoreFull, StoreError: and what was begun has been taken away again.
     """
-    if os.path.lexists(path):
-        raise StoreMismatch(f"{path} exists already, so no backup is made there", engine="leveldb", path=path)
-    config = StoreConfig("leveldb", path)
-    directory = StoreDirectory(config, "leveldb", LAYOUT)
-    try:
-        database = Database(directory, config)
+    with backup_directory(path, "leveldb", LAYOUT) as directory:
+        database = Database(directory, StoreConfig("leveldb", path))
         with closing(database.db):
             write_rows(database, rows)
-        directory.made()
-    except BaseException:
-        shutil.rmtree(directory.path, ignore_errors=True)
-        raise
-    finally:
-        directory.release()
 
 
 def write_rows(database: Database, rows: Iterable[Item]) -> None:

@@ -15,19 +15,19 @@ from typing import Any, Final
 import plyvel
 
 from dvidkit.apart import APART, HIGH, apart_key, is_apart, is_whole, row_key, stored_key
-from dvidkit.cursors import Cursor, Pages
+from dvidkit.apartstore import ApartCursor
+from dvidkit.cursors import Pages
 from dvidkit.engine import Item
 from dvidkit.errors import CorruptData, StoreError, shown
 from dvidkit_leveldb.database import Database
 
 _PAGE_ROWS: Final = 1024
-_PAGE_BYTES: Final = 1 << 20
 
 
-class LevelCursor(Cursor):
+class LevelCursor(ApartCursor):
     """See ``Cursor``. Every block that is read is checked."""
 
-    __slots__ = ("_apart", "_database", "_item", "_key", "_others", "_prev", "_raw", "_seek", "_simple", "_snapshot")
+    __slots__ = ("_apart", "_database", "_item", "_key", "_others", "_prev", "_raw", "_seek", "_snapshot")
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -73,7 +73,7 @@ class LevelCursor(Cursor):
                     return row
         if row is None:
             return None
-        return row_key(row[0]) if keys_only else self._whole_row(row)
+        return row_key(row[0]) if keys_only else self._whole_row(*row)
 
     def first_from(self, begin: bytes, end: bytes, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader.seek_first_from``."""
@@ -83,7 +83,7 @@ class LevelCursor(Cursor):
             key: bytes = self._key()
             if key >= end:
                 return None
-            return row_key(key) if keys_only else self._whole_row(self._item())
+            return row_key(key) if keys_only else self._whole_row(*self._item())
         except plyvel.IteratorInvalidError:
             return None
         except plyvel.Error as error:
@@ -103,8 +103,7 @@ class LevelCursor(Cursor):
         except plyvel.Error as error:
             raise self._failed(error) from error
 
-    def _whole_row(self, row: Item) -> Item:
-        stored, value = row
+    def _whole_row(self, stored: bytes, value: bytes) -> Item:
         return row_key(stored), self._value_apart(stored, value) if is_apart(value) else value
 
     def _value_apart(self, stored: bytes, pointer: bytes) -> bytes:
@@ -234,7 +233,7 @@ class LevelCursor(Cursor):
     def is_readable(self, stored: bytes, value: bytes) -> bool:
         """Whether the value of this LevelDB row, if it is set apart, is there and whole."""
         try:
-            self._whole_row((stored, value))
+            self._whole_row(stored, value)
         except CorruptData:
             return False
         return True
@@ -260,26 +259,6 @@ class LevelCursor(Cursor):
         except plyvel.Error as error:
             raise self._failed(error) from error
         return row is None or not is_apart(row)
-
-    def _finished(self, page: list[Any], *, keys_only: bool) -> Iterator[list[Any]]:
-        """The page as the caller gets it: keys as they were written, values in place of pointers, not too large."""
-        if keys_only:
-            yield page if page[0] < HIGH and page[-1] < HIGH else list(map(row_key, page))
-            return
-        if self._simple and page[0][0] < HIGH and page[-1][0] < HIGH:
-            yield page
-            return
-        part: list[Item] = []
-        room = _PAGE_BYTES
-        for row in page:
-            whole = self._whole_row(row)
-            part.append(whole)
-            room -= len(whole[1])
-            if room < 0:
-                yield part
-                part, room = [], _PAGE_BYTES
-        if part:
-            yield part
 
     # --- the driver's objects ----------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class LevelDBEngine(Engine):
             from dvidkit_leveldb.store import LevelDBStore
         except ImportError as error:
             raise _missing() from error
-        return LevelDBStore(config)
+        return LevelDBStore(config, self.limits)
 
     def repair(self, path: str) -> OpenReport:
         """See ``Engine.repair``; see ``dvidkit_leveldb.repair`` for how."""

@@ -9,23 +9,14 @@ gone after reopening).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import plyvel
 
-from dvidkit.apart import (
-    HIGH,
-    LARGE,
-    POINTER_SIZE,
-    apart_key,
-    belongs_apart,
-    pointer,
-    stored_key,
-)
-from dvidkit.cursorstore import CursorStore
-from dvidkit.engine import Batch, OpenReport, StoreConfig
+from dvidkit.apart import apart_key, stored_key
+from dvidkit.apartstore import ApartStore
+from dvidkit.engine import Limits, OpenReport, StoreConfig
 from dvidkit.errors import UnsupportedError
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_leveldb.copying import copy_rows
@@ -36,10 +27,13 @@ _CLOCK_STEP: Final = 20_000_000
 """Nanoseconds, and more than the clock of any file system takes to move on."""
 
 
-class LevelDBStore(CursorStore):
+class LevelDBStore(ApartStore):
     """See ``ByteStore``."""
 
-    def __init__(self, config: StoreConfig) -> None:
+    _database: Database
+
+    def __init__(self, config: StoreConfig, limits: Limits) -> None:
+        self._max_value = limits.max_value
         if config.read_only:
             raise UnsupportedError("LevelDB writes to every store it opens", capability="read_only")
         directory = StoreDirectory(config, "leveldb", LAYOUT)
@@ -62,10 +56,8 @@ class LevelDBStore(CursorStore):
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def _apply(self, batch: Batch, *, durable: bool) -> None:
-        changes = self._database.db.write_batch(sync=durable)
-        self._fill(changes, batch)
-        self._write(changes)
+    def _changes(self, *, durable: bool) -> Any:
+        return self._database.db.write_batch(sync=durable)
 
     def _write(self, changes: Any) -> None:
         try:
@@ -74,24 +66,6 @@ class LevelDBStore(CursorStore):
             raise self._database.failure(error) from error
         finally:
             self._mark_files()
-
-    def _fill(self, changes: Any, batch: Batch) -> None:
-        database, put, delete = self._database, changes.put, changes.delete
-        for key, value in batch:
-            if key >= HIGH:
-                key = stored_key(key)
-            if value is None:
-                delete(key)
-                if database.apart:
-                    delete(apart_key(key))
-            elif len(value) < LARGE and len(value) != POINTER_SIZE:
-                put(key, value)
-            elif belongs_apart(value):
-                database.apart = True
-                put(key, pointer(key, value))
-                put(apart_key(key), value)
-            else:
-                put(key, value)
 
     def _mark_files(self) -> None:
         """Keep LevelDB's files out of programs this process starts; it opens new ones as it goes.
@@ -134,27 +108,7 @@ class LevelDBStore(CursorStore):
             finally:
                 self._mark_files()
 
-    def _sweep(self, begin: bytes, end: bytes) -> None:
-        """Delete values set apart whose row has since been given a small value."""
-        with self._reading() as cursor:
-            found = list(cursor.orphans(begin, end))
-        if not found:
-            return
-        with self._write_turn(), self._reading() as cursor:
-            changes = self._database.db.write_batch()
-            for place in filter(cursor.is_orphan, found):
-                changes.delete(place)
-            self._guarded(lambda: self._write(changes))
-
-    @contextmanager
-    def _reading(self) -> Iterator[LevelCursor]:
-        cursor = cast(LevelCursor, self.cursors.new())
-        try:
-            yield cursor
-        finally:
-            self.cursors.discard(cursor)
-
     def backup(self, path: str, /) -> None:
         """See ``Backer.backup``."""
         with self._reading() as cursor:
-            copy_rows(cursor.stored_rows(), path)
+            copy_rows(cast(LevelCursor, cursor).stored_rows(), path)

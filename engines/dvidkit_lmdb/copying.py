@@ -5,8 +5,6 @@ LMDB's own copy is one long operation, and as long as it runs py-lmdb can neithe
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from operator import itemgetter
@@ -14,9 +12,8 @@ from typing import Final
 
 import lmdb
 
+from dvidkit.backups import backup_directory
 from dvidkit.engine import Item, StoreConfig
-from dvidkit.errors import StoreMismatch
-from dvidkit.storedir import StoreDirectory
 from dvidkit_lmdb.environment import LAYOUT, open_environment
 from dvidkit_lmdb.failures import translate
 
@@ -32,24 +29,14 @@ def copy_rows(pages: Iterable[list[Item]], path: str) -> None:
         StoreMismatch: there is something at ``path``.
         StoreFull, StoreError: and what was begun has been taken away again.
     """
-    if os.path.lexists(path):
-        raise StoreMismatch(f"{path} exists already, so no backup is made there", engine="lmdb", path=path)
-    config = StoreConfig("lmdb", path, durability="volatile")
-    directory = StoreDirectory(config, "lmdb", LAYOUT)
-    try:
-        with closing(open_environment(directory, config)[0]) as env:
-            for rows in _chunks(pages):
-                _append(env, rows)
-            env.sync(True)
-        directory.made()
-    except lmdb.Error as error:
-        shutil.rmtree(directory.path, ignore_errors=True)
-        raise translate(error, path) from error
-    except BaseException:
-        shutil.rmtree(directory.path, ignore_errors=True)
-        raise
-    finally:
-        directory.release()
+    with backup_directory(path, "lmdb", LAYOUT) as directory:
+        try:
+            with closing(open_environment(directory, StoreConfig("lmdb", path, durability="volatile"))[0]) as env:
+                for rows in _chunks(pages):
+                    _append(env, rows)
+                env.sync(True)
+        except lmdb.Error as error:
+            raise translate(error, path) from error
 
 
 def _chunks(pages: Iterable[list[Item]]) -> Iterator[list[Item]]:

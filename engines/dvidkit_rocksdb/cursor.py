@@ -24,7 +24,6 @@ from dvidkit.apart import (
     APART,
     APART_END,
     HIGH,
-    POINTER_SIZE,
     apart_key,
     has_length,
     is_apart,
@@ -32,21 +31,21 @@ from dvidkit.apart import (
     row_key,
     stored_key,
 )
-from dvidkit.cursors import Cursor, Pages
+from dvidkit.apartstore import ApartCursor
+from dvidkit.cursors import Pages
 from dvidkit.engine import Item
 from dvidkit.errors import CorruptData, shown
 from dvidkit_rocksdb.database import Database
 
 _PAGE_ROWS: Final = 1024
-_PAGE_BYTES: Final = 1 << 20
 
 _key_of: Final = itemgetter(0)
 
 
-class RocksCursor(Cursor):
+class RocksCursor(ApartCursor):
     """See ``Cursor``."""
 
-    __slots__ = ("_back", "_database", "_iterator", "_key", "_ready", "_seek", "_sequence", "_simple", "_value")
+    __slots__ = ("_back", "_database", "_iterator", "_key", "_ready", "_seek", "_sequence", "_value")
 
     _iterator: Any
     _seek: Any
@@ -208,26 +207,6 @@ class RocksCursor(Cursor):
             size = min(4 * size, _PAGE_ROWS)
             if page:
                 yield from self._finished(page, keys_only=keys_only)
-
-    def _finished(self, page: list[Any], *, keys_only: bool) -> Iterator[list[Any]]:
-        """The page as the caller gets it: keys as they were written, values in place of pointers, not too large."""
-        if keys_only:
-            yield page if page[0] < HIGH and page[-1] < HIGH else list(map(row_key, page))
-            return
-        if self._simple and page[0][0] < HIGH and page[-1][0] < HIGH:
-            yield page
-            return
-        part: list[Item] = []
-        room = _PAGE_BYTES
-        for stored, value in page:
-            whole = (stored, value) if len(value) != POINTER_SIZE and stored < HIGH else self._whole_row(stored, value)
-            part.append(whole)
-            room -= len(whole[1])
-            if room < 0:
-                yield part
-                part, room = [], _PAGE_BYTES
-        if part:
-            yield part
 
     # --- RocksDB's own rows ------------------------------------------------------------------------------------------
 

@@ -7,19 +7,17 @@ crashes), writes that hold every thread up while the disk is waited for, a paren
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from rocksdict import BottommostLevelCompaction, Checkpoint, CompactOptions, WriteBatch
 
-from dvidkit.apart import APART_END, HIGH, LARGE, POINTER_SIZE, apart_key, belongs_apart, pointer, stored_key
-from dvidkit.cursorstore import CursorStore
+from dvidkit.apart import APART_END, apart_key, stored_key
+from dvidkit.apartstore import ApartStore
+from dvidkit.backups import backup_directory
 from dvidkit.engine import Batch, Limits, OpenReport, StoreConfig
-from dvidkit.errors import LimitError, StoreError, StoreMismatch
+from dvidkit.errors import LimitError, StoreError
 from dvidkit.storedir import StoreDirectory
 from dvidkit_rocksdb.copying import sync_files, write_database
 from dvidkit_rocksdb.cursor import RocksCursor
@@ -28,8 +26,10 @@ from dvidkit_rocksdb.sizes import estimate
 from dvidkit_rocksdb.syncing import GroupSync
 
 
-class RocksDBStore(CursorStore):
+class RocksDBStore(ApartStore):
     """See ``ByteStore``."""
+
+    _database: Database
 
     def __init__(self, config: StoreConfig, limits: Limits) -> None:
         self._max_value = limits.max_value
@@ -56,43 +56,16 @@ class RocksDBStore(CursorStore):
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def _apply(self, batch: Batch, *, durable: bool) -> None:
-        changes = WriteBatch(raw_mode=True)
+    def _changes(self, *, durable: bool) -> Any:
+        return WriteBatch(raw_mode=True)
+
+    def _fill(self, changes: Any, batch: Batch) -> None:
         try:
-            self._fill(changes, batch)
+            super()._fill(changes, batch)
         except LimitError:
             raise
         except (KeyError, ValueError) as error:
             raise TypeError(f"RocksDB takes keys and values of bytes only: {error}") from error
-        self._write(changes)
-
-    def _fill(self, changes: Any, batch: Batch) -> None:
-        database, put, delete = self._database, changes.put, changes.delete
-        for key, value in batch:
-            if key >= HIGH:
-                key = stored_key(key)
-            if value is None:
-                delete(key)
-                if database.apart:
-                    delete(apart_key(key))
-            elif len(value) < LARGE and len(value) != POINTER_SIZE:
-                put(key, value)
-            elif belongs_apart(value):
-                self._refuse_huge(value)
-                database.apart = True
-                put(key, pointer(key, value))
-                put(apart_key(key), value)
-            else:
-                put(key, value)
-
-    def _refuse_huge(self, value: bytes) -> None:
-        if len(value) > self._max_value:
-            raise LimitError(
-                f"a value of {len(value)} bytes is over {self._max_value}",
-                what="max_value",
-                limit=self._max_value,
-                got=len(value),
-            )
 
     def _write(self, changes: Any) -> None:
         try:
@@ -167,50 +140,20 @@ class RocksDBStore(CursorStore):
             except Exception as error:
                 raise self._database.failure(error) from error
 
-    def _sweep(self, begin: bytes, end: bytes) -> None:
-        """Delete values set apart whose row has since been given a small value."""
-        with self._reading() as cursor:
-            found = list(cursor.orphans(begin, end))
-        if not found:
-            return
-        with self._write_turn(), self._reading() as cursor:
-            changes = WriteBatch(raw_mode=True)
-            for place in filter(cursor.is_orphan, found):
-                changes.delete(place)
-            self._guarded(lambda: self._write(changes))
-
-    @contextmanager
-    def _reading(self) -> Iterator[RocksCursor]:
-        cursor = cast(RocksCursor, self.cursors.new())
-        try:
-            yield cursor
-        finally:
-            self.cursors.discard(cursor)
-
     def backup(self, path: str, /) -> None:
         """See ``Backer.backup``.
 
         RocksDB's checkpoint, whose tables are linked where the file system can; it makes none of a database that is
         open for reading only, which is copied row by row.
         """
-        with self.cursors.inside():
-            if os.path.lexists(path):
-                raise StoreMismatch(f"{path} exists already, so no backup is made there", engine="rocksdb", path=path)
-            target = StoreDirectory(StoreConfig("rocksdb", path), "rocksdb", LAYOUT)
-            try:
-                self._copy(target.data)
-                target.made()
-            except BaseException:
-                shutil.rmtree(target.path, ignore_errors=True)
-                raise
-            finally:
-                target.release()
+        with self.cursors.inside(), backup_directory(path, "rocksdb", LAYOUT) as target:
+            self._copy(target.data)
 
     def _copy(self, data: Path) -> None:
         data.rmdir()
         if self._read_only:
             with self._reading() as cursor:
-                pages = cursor.stored_pages(b"", APART_END)
+                pages = cast(RocksCursor, cursor).stored_pages(b"", APART_END)
                 write_database(data, StoreConfig("rocksdb", self._database.path), pages)
             return
         try:

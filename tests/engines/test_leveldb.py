@@ -38,7 +38,7 @@ from dvidkit_leveldb.engine import LevelDBEngine  # noqa: E402
 from dvidkit_leveldb.failures import translate  # noqa: E402
 from dvidkit_leveldb.logfile import crc32c, sound_length  # noqa: E402
 
-from dvidkit.apart import APART, LARGE, apart_key, is_apart, pointer  # noqa: E402
+from dvidkit.apart import LARGE  # noqa: E402
 
 END: Final = b"\xff" * 8
 PRELUDE: Final = """
@@ -548,100 +548,6 @@ class TestScans:
         store.write([(b"a", b"1"), (b"b", b"2")], durable=False)
         assert rows(store, b"a", b"b", reverse=True) == [(b"a", b"1")]
         assert rows(store, b"a", b"bb", reverse=True) == [(b"b", b"2"), (b"a", b"1")]
-
-
-class TestValuesApart:
-    """Values of 4 KiB and more do not stand in their rows."""
-
-    def test_to_and_fro(self, opened: Opener) -> None:
-        """A row's value may be small, large, small and gone again; snapshots see each as it was."""
-        store = opened()
-        values = [b"small", os.urandom(LARGE), os.urandom(LARGE - 1), os.urandom(3 * LARGE), b"", None, b"x" * LARGE]
-        for key in (b"k", b"\xff", b"\xff\x01k", b"\xff\xff"):
-            views = []
-            for value in values:
-                store.write([(key, value)], durable=False)
-                views.append((store.snapshot(), value))
-                assert store.get(key) == value
-            for view, value in views:
-                expected = [] if value is None else [(key, value)]
-                assert view.get(key) == value
-                assert rows(view, key, key + b"\x00") == rows(view, key, key + b"\x00", reverse=True) == expected
-                assert view.seek_last_before(key + b"\x00", key) == (expected or [None])[0]
-                assert view.seek_first_from(key, key + b"\x00") == (expected or [None])[0]
-                view.close()
-            store.write([(key, None)], durable=False)
-        assert rows(store) == []
-
-    def test_a_value_that_looks_like_a_pointer(self, opened: Opener) -> None:
-        """Our own pointer, written as a value, comes back as it was; so does one that points to another value."""
-        store = opened()
-        large = os.urandom(LARGE)
-        store.write([(b"k", large), (b"l", pointer(b"k", large)), (b"m", pointer(b"m", large))], durable=False)
-        store.write([(apart_key(b"m"), large), (b"n", pointer(b"n", b""))], durable=False)
-        expected = [
-            (b"k", large),
-            (b"l", pointer(b"k", large)),
-            (b"m", pointer(b"m", large)),
-            (b"n", pointer(b"n", b"")),
-            (apart_key(b"m"), large),
-        ]
-        assert rows(store) == expected
-        assert [store.get(key) for key, _ in expected] == [value for _, value in expected]
-        assert is_apart(pointer(b"k", b""))
-
-    def test_nothing_is_left_of_them(self, opened: Opener) -> None:
-        """Deleted, by key or by range, or given a small value and compacted: no large value stays behind."""
-        store = opened()
-        batch = [(b"%03d" % n, os.urandom(LARGE)) for n in range(90)]
-        store.write(batch, durable=False)
-        store.write([(key, None) for key, _ in batch[:30]], durable=False)
-        store.delete_range(b"030", b"060", durable=False)
-        store.write([(key, b"small") for key, _ in batch[60:80]], durable=False)
-        store.compact(b"\x00", END)
-        inside = plain(store)
-        assert [key for key in inside if key >= APART] == [apart_key(key) for key, _ in batch[80:]]
-        assert rows(store) == [(key, b"small") for key, _ in batch[60:80]] + batch[80:]
-
-    def test_compaction_beside_a_writer(self, opened: Opener) -> None:
-        """Sweeping up takes no value away that is being written again."""
-        store = opened()
-        keys = [b"%03d" % n for n in range(60)]
-        stop = threading.Event()
-
-        def writer() -> None:
-            n = 0
-            while not stop.is_set():
-                n += 1
-                for key in keys:
-                    store.write([(key, b"%d" % n * (LARGE if n % 2 else 1))], durable=False)
-
-        thread = threading.Thread(target=writer)
-        thread.start()
-        try:
-            for _ in range(15):
-                store.compact(b"\x00", END)
-                assert set(rows(store, keys_only=True)) <= set(keys)
-                assert len(rows(store)) <= len(keys)
-        finally:
-            stop.set()
-            thread.join()
-
-    def test_found_again_after_opening(self, opened: Opener) -> None:
-        """A store opened anew knows that it holds such values."""
-        store = opened()
-        store.write([(b"k", bytes(LARGE))], durable=False)
-        store.close()
-        store = opened(create=False)
-        assert store.get(b"k") == bytes(LARGE)
-        store.write([(b"k", None)], durable=False)
-        assert plain(store) == []
-
-
-def plain(store: Any) -> list[bytes]:
-    """The keys as LevelDB has them."""
-    with store._reading() as cursor:
-        return [key for key, _ in cursor.stored_rows()]
 
 
 class TestFork:
