@@ -48,7 +48,7 @@ def open_environment(directory: StoreDirectory, config: StoreConfig) -> tuple[lm
     env = _open(directory, config, options["map_size"], readahead=options["readahead"])
     try:
         env.reader_check()
-        _not_gone_back(env, directory)
+        _not_gone_back(env, directory, orderly=not (directory.unclean or config.read_only))
         whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
         if not directory.created and lengthened(data, whole, only_say=True):
             notes = ("the file was shorter than its pages, but none of those that were missing was in use",)
@@ -114,21 +114,30 @@ def _look_through(data: str, path: str) -> None:
         raise CorruptData(f"data.mdb is damaged: {error}", engine="lmdb", path=path) from error
 
 
+def forget_closed(directory: StoreDirectory) -> None:
+    """Take the record of the close before away; it is not true any more."""
+    with suppress(OSError):
+        (directory.data / _CLOSED).unlink(missing_ok=True)
+
+
 def note_closed(env: lmdb.Environment, directory: StoreDirectory) -> None:
-    """Record what the file holds, just before it is closed. A full disk is no reason not to close."""
+    """Record what the file holds, just before it is closed. A full disk is no reason not to close: then no record."""
     number = b"%d" % env.info()["last_txnid"]
     with suppress(OSError):
         write_file(directory.data / _CLOSED, b"%b %08x\n" % (number, zlib.crc32(number)))
 
 
-def _not_gone_back(env: lmdb.Environment, directory: StoreDirectory) -> None:
+def _not_gone_back(env: lmdb.Environment, directory: StoreDirectory, *, orderly: bool) -> None:
     try:
         number, _, checksum = (directory.data / _CLOSED).read_bytes().partition(b" ")
     except OSError:
         return
-    if checksum == b"%08x\n" % zlib.crc32(number) and env.info()["last_txnid"] < int(number):
+    if checksum != b"%08x\n" % zlib.crc32(number):
+        return
+    found = env.info()["last_txnid"]
+    if found < int(number) or (found != int(number) and orderly):
         raise CorruptData(
-            f"data.mdb is of transaction {env.info()['last_txnid']}, but {int(number)} was there when it was closed",
+            f"data.mdb is of transaction {found}, but {int(number)} was there when it was closed",
             engine="lmdb",
             path=str(directory.path),
         )

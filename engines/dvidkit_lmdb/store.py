@@ -31,7 +31,7 @@ from dvidkit.errors import (
 )
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_lmdb.copying import copy_rows
-from dvidkit_lmdb.environment import LAYOUT, lengthened, note_closed, open_environment
+from dvidkit_lmdb.environment import LAYOUT, forget_closed, lengthened, note_closed, open_environment
 from dvidkit_lmdb.failures import busy_error, closed_error, translate
 from dvidkit_lmdb.readers import Readers, last_before_of
 from dvidkit_lmdb.views import TxnView, first_from, get_many
@@ -303,6 +303,7 @@ class LmdbStore:
     def _note_closed(self) -> None:
         """If anything was written: bring it to the disk, then record that it is there."""
         if self._env.info()["last_txnid"] != self._found_txn:
+            forget_closed(self._directory)
             if self._durability != "durable":
                 self._env.sync(True)
             note_closed(self._env, self._directory)

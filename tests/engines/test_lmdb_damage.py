@@ -39,13 +39,19 @@ def _newest(data: bytes) -> int:
 
 
 def test_gone_back(tmp_path: Path) -> None:
-    """If the last meta page is not taken for the last any more, the rows of before are not given as those of now."""
+    """If the last meta page is not taken for the last any more, the rows of before are not given as those of now.
+
+    Its own number is less, or that of the other is greater.
+    """
     file = _made(tmp_path / "s")
-    data = bytearray(file.read_bytes())
-    struct.pack_into("=Q", data, _newest(data) + _WRITE, 0)
-    file.write_bytes(data)
-    with pytest.raises(CorruptData):
-        _open(tmp_path / "s", create=False)
+    whole = file.read_bytes()
+    newest = _newest(whole)
+    for page, number in ((newest, 0), (_PAGE - newest, 1 << 20)):
+        data = bytearray(whole)
+        struct.pack_into("=Q", data, page + _WRITE, number)
+        file.write_bytes(data)
+        with pytest.raises(CorruptData):
+            _open(tmp_path / "s", create=False)
 
 
 def test_nodes_gone(tmp_path: Path) -> None:
@@ -64,7 +70,7 @@ def test_nodes_gone(tmp_path: Path) -> None:
 
 
 def test_a_crash_is_no_damage(tmp_path: Path) -> None:
-    """What was written after the last orderly close, and the record of that close itself, may be more or gone."""
+    """After a crash there may be more than at the last orderly close; a record that cannot be read says nothing."""
     _made(tmp_path / "s")
     record = tmp_path / "s" / "data" / "closed"
     before = record.read_bytes()
@@ -72,7 +78,10 @@ def test_a_crash_is_no_damage(tmp_path: Path) -> None:
     store.write([(b"x", b"1")], durable=True)
     store.close()
     assert record.read_bytes() != before
-    for content in (before, b"", b"7 00000000\n", b"nonsense"):
+    record.write_bytes(before)
+    (tmp_path / "s" / "dvidkit.lock").write_text("pid 1\n")
+    _open(tmp_path / "s").close()
+    for content in (b"", b"7 00000000\n", b"nonsense"):
         record.write_bytes(content)
         _open(tmp_path / "s").close()
     record.unlink()
