@@ -96,7 +96,9 @@ class Runner:
         except Exception as error:
             self._broke(result, job, error)
         else:
-            if run.missing:
+            if run.untested:
+                result.status, result.reason = "untested", run.untested
+            elif run.missing:
                 result.status, result.reason = "vacuous", f"never reached: {', '.join(run.missing)}"
         result.seconds, result.cpu = time.monotonic() - began, time.process_time() - spent
         result.cases, result.probes = run.cases, dict(run.probes)

@@ -1,7 +1,7 @@
 """Loss of power and failing operations, replayed for the filesystem engine through its ``Files``.
 
-``Recorder`` keeps a model of the disk beside the real one: what each file and name was when it was last synced, and
-what was done to it since. A crash may then leave any part of what was not synced: pages of writes, lengths, names.
+The model of the disk is the kit's (``dvidkit_conformance.powerloss``), whose power lane (DUR-5) replays every loss of
+many programs in the nightly profile; here it is one program, and what a lane does not know of this engine.
 """
 
 from __future__ import annotations
@@ -10,145 +10,25 @@ import errno
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from dvidkit_conformance.powerloss import MOODS, Disk
+from dvidkit_filesystem.conformance import Recorder
 from dvidkit_filesystem.engine import FilesystemEngine
 from dvidkit_filesystem.files import Files
 
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import CorruptData, StoreError, StoreFull, StorePoisoned
 
-PAGE: Final = 64
-"""Bytes of a page of the model: small, so that a record lies on several."""
-
 END: Final = b"\xff" * 8
 
 Batch = list[tuple[bytes, bytes | None]]
 State = dict[bytes, bytes]
-
-
-@dataclass
-class Inode:
-    """A file: what is on disk for certain, and what was done to it since, in order."""
-
-    synced: bytes = b""
-    pending: list[tuple[str, int, bytes]] = field(default_factory=list)
-
-
-@dataclass
-class Disk:
-    """Files and names; ``renamed`` are changes of names since the directory was synced."""
-
-    inodes: list[Inode] = field(default_factory=list)
-    names: dict[str, int] = field(default_factory=dict)
-    synced: dict[str, int] = field(default_factory=dict)
-    renamed: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def after_crash(self, chance: random.Random, mood: str) -> dict[str, bytes]:
-        """Names and contents that a crash may leave: ``nothing``, ``everything`` or ``some`` of the unsynced."""
-        names = dict(self.synced)
-        for kind, name, target in self.renamed:
-            if not _happens(chance, mood):
-                continue
-            if kind == "create":
-                names[name] = int(target)
-            elif kind == "unlink":
-                names.pop(name, None)
-            elif name in names:
-                names[target] = names.pop(name)
-        return {name: self._content(self.inodes[number], chance, mood) for name, number in names.items()}
-
-    @staticmethod
-    def _content(inode: Inode, chance: random.Random, mood: str) -> bytes:
-        data = bytearray(inode.synced)
-        for kind, at, piece in inode.pending:
-            if kind == "truncate":
-                if _happens(chance, mood):
-                    data = data[:at].ljust(at, b"\0")
-                continue
-            for start in range(0, len(piece), PAGE):
-                part = piece[start : start + PAGE]
-                happens = _happens(chance, mood)
-                if happens or (mood == "some" and chance.random() < 0.5):
-                    data = data.ljust(at + start + len(part), b"\0")
-                if happens:
-                    data[at + start : at + start + len(part)] = part
-        return bytes(data)
-
-
-def _happens(chance: random.Random, mood: str) -> bool:
-    return mood == "everything" or (mood == "some" and chance.random() < 0.6)
-
-
-class Recorder(Files):
-    """Real files, with a model of the disk beside them; ``on_operation`` is called before each change."""
-
-    def __init__(self, on_operation: Callable[[Disk, str], object] = lambda _disk, _what: None) -> None:
-        self.disk = Disk()
-        self._on_operation = on_operation
-        self._open: dict[int, int] = {}
-
-    def load(self, folder: str) -> None:
-        """Begin with a directory that is wholly on disk."""
-        for name in os.listdir(folder):
-            self.disk.inodes.append(Inode(Path(folder, name).read_bytes()))
-            self.disk.names[name] = self.disk.synced[name] = len(self.disk.inodes) - 1
-
-    def open(self, path: str, *, write: bool) -> int:
-        descriptor = super().open(path, write=write)
-        self._open[descriptor] = self.disk.names[Path(path).name]
-        return descriptor
-
-    def create(self, path: str) -> int:
-        self._on_operation(self.disk, "create")
-        descriptor = super().create(path)
-        name = Path(path).name
-        if name in self.disk.names:
-            self.disk.inodes[self.disk.names[name]].pending.append(("truncate", 0, b""))
-        else:
-            self.disk.inodes.append(Inode())
-            self.disk.names[name] = len(self.disk.inodes) - 1
-            self.disk.renamed.append(("create", name, str(self.disk.names[name])))
-        self._open[descriptor] = self.disk.names[name]
-        return descriptor
-
-    def write(self, descriptor: int, pieces: Sequence[bytes], offset: int) -> None:
-        self._on_operation(self.disk, "write")
-        super().write(descriptor, pieces, offset)
-        self.disk.inodes[self._open[descriptor]].pending.append(("write", offset, b"".join(pieces)))
-
-    def truncate(self, descriptor: int, size: int) -> None:
-        self._on_operation(self.disk, "truncate")
-        super().truncate(descriptor, size)
-        self.disk.inodes[self._open[descriptor]].pending.append(("truncate", size, b""))
-
-    def sync(self, descriptor: int) -> None:
-        self._on_operation(self.disk, "sync")
-        inode = self.disk.inodes[self._open[descriptor]]
-        inode.synced = Disk._content(inode, random.Random(0), "everything")
-        inode.pending.clear()
-
-    def sync_directory(self, path: str) -> None:
-        self._on_operation(self.disk, "sync directory")
-        self.disk.synced = dict(self.disk.names)
-        self.disk.renamed.clear()
-
-    def rename(self, source: str, target: str) -> None:
-        self._on_operation(self.disk, "rename")
-        super().rename(source, target)
-        self.disk.names[Path(target).name] = self.disk.names.pop(Path(source).name)
-        self.disk.renamed.append(("rename", Path(source).name, Path(target).name))
-
-    def unlink(self, path: str) -> None:
-        self._on_operation(self.disk, "unlink")
-        super().unlink(path)
-        del self.disk.names[Path(path).name]
-        self.disk.renamed.append(("unlink", Path(path).name, ""))
 
 
 @dataclass
@@ -241,11 +121,8 @@ def contents(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (path / "data").iterdir()}
 
 
-MOODS: Final = ("nothing", "everything", "some", "some", "some")
-
-
 class TestPowerLoss:
-    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("seed", [0])
     def test_every_prefix_of_operations(self, base: Path, tmp_path: Path, seed: int) -> None:
         """Before every operation on a file: whatever part of the unsynced is lost, a legal state comes back.
 
@@ -271,15 +148,15 @@ class TestPowerLoss:
         shutil.copytree(base, work)
         files.load(str(work / "data"))
         store = opened(work, files)
-        for batch, durable in programs(seed, 60):
+        for batch, durable in programs(seed, 30):
             run.write(store, batch, durable=durable)
         store.close()
         run.safe = run.acknowledged
         crash(files.disk, "the end")
-        assert checked[0] > 500
+        assert checked[0] > 200
         assert {"create", "write", "sync", "sync directory", "rename", "unlink"} <= seen
 
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", [0])
     def test_crash_in_recovery(self, base: Path, tmp_path: Path, seed: int) -> None:
         """A second loss of power while the store is being opened after the first: what was safe is safe."""
         chance = random.Random(seed)

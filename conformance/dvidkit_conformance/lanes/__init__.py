@@ -8,6 +8,7 @@ from typing import Final
 from dvidkit_conformance.lanes import closing, crash, damage, resources, threads
 from dvidkit_conformance.lanes.faulty import faulty
 from dvidkit_conformance.lanes.fulldisk import full_disk
+from dvidkit_conformance.lanes.power import power
 from dvidkit_conformance.lanes.programs import byte_programs, directed, replay, small_programs, store_programs
 from dvidkit_conformance.lanes.run import SESSIONS, Run
 from dvidkit_conformance.machines import byte_machine, store_machine
@@ -18,6 +19,7 @@ LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "DEL-6": crash.deletions,
     "BATCH-9": crash.batches,
     "DUR-4": crash.kills,
+    "DUR-5": power,
     "DUR-6": crash.recoveries,
     "DUR-7": full_disk,
     "ERR-7": faulty,

@@ -34,6 +34,7 @@ class Run:
         cases: programs or checks run.
         probes: what was reached.
         missing: probes that should have been reached and were not.
+        untested: why nothing could be judged here; the clause is then ``untested``.
     """
 
     harness: Harness
@@ -44,6 +45,7 @@ class Run:
     cases: int = 0
     probes: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
+    untested: str = ""
 
     def session(self, kind: str, **options: Any) -> Session:
         """A session on a fresh store."""
