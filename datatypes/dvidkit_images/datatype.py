@@ -97,8 +97,12 @@ class Images(Datatype):
             raise conflict_error(conflicts, volume)
         return volume
 
-    def write(self, offset_zyx: Sequence[int], array: Array, *, user: str = "", app: str = "") -> None:
+    def write(
+        self, offset_zyx: Sequence[int], array: Array, *, user: str = "", app: str = "", within: Array | None = None
+    ) -> None:
         """Set the voxels of a box, and grow the extents around it. Blocks at its edge keep their other voxels.
+
+        With ``within``, booleans of the shape of the box, only those voxels are set.
 
         One atomic change, unless the blocks it touches are, before compression, more than four times the budget or
         than the engine takes in one batch. Then it is several, in the order of the blocks: if one fails, those before
@@ -111,13 +115,15 @@ class Images(Datatype):
         """
         packed = self.voxel.pack(array)
         box = self._box(offset_zyx, packed.shape)
+        if within is not None and within.shape != box.shape_zyx:
+            raise BadPayload(f"a mask of shape {within.shape} is not of the box {box.shape_zyx} (z, y, x)")
         size = blocks_per_mutation(self)
         windows = box.windows(self.block_zyx, size) if not box.empty else iter([[]])
         for patches in windows:
             with self.mutation("post-voxels", user=user, app=app) as m:
                 if patches:
                     m.log(MutationID=m.id, Offset=list(box.offset_zyx[::-1]), Size=list(box.shape_zyx[::-1]))
-                    write_box(self, box, packed, patches, m)
+                    write_box(self, box, packed, patches, m, within)
 
     def _box(self, offset_zyx: object, shape_zyx: object) -> Box:
         box = Box.of(offset_zyx, shape_zyx)
@@ -139,8 +145,7 @@ class Images(Datatype):
         if plane not in _AXES:
             raise InvalidInputError(f"a plane is xy, xz or yz, not {shown(plane)}")
         rows, columns = triple((*shape, 0), "shape")[:2]
-        sides = [1, 1, 1]
-        sides[_AXES[plane][0]], sides[_AXES[plane][1]] = rows, columns
+        sides = plane_sides(plane, (rows, columns))
         try:
             return self._flat(self.read(offset_zyx, sides), rows, columns)
         except VersionConflict as error:
@@ -357,6 +362,13 @@ class Images(Datatype):
             "GridStore": "",
             "ScaleLevel": 0,
         }
+
+
+def plane_sides(plane: Plane, shape: Sequence[int]) -> Triple:
+    """Sides (z, y, x) of the box that a slice with these rows and columns is."""
+    sides = [1, 1, 1]
+    sides[_AXES[plane][0]], sides[_AXES[plane][1]] = shape
+    return sides[0], sides[1], sides[2]
 
 
 def _flipped(point: Triple) -> Triple:

@@ -22,9 +22,10 @@ from dvidkit.endpoints import (
     to_json,
     triple,
 )
-from dvidkit.errors import BadPayload, InvalidInputError, OutOfBounds, UnsupportedError, shown
+from dvidkit.errors import BadPayload, InvalidInputError, OutOfBounds, shown
+from dvidkit.regions import find_region
 from dvidkit_images.boxes import Triple
-from dvidkit_images.datatype import Images, Plane
+from dvidkit_images.datatype import Images, Plane, plane_sides
 from dvidkit_images.extents import Extents
 from dvidkit_images.formats import Format, encode_picture, record, stretched
 from dvidkit_images.keys import block_tkey
@@ -45,6 +46,8 @@ _PLANE_AXES: Final = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2)}
 _BINARY_NAMES: Final = ("", "octet-stream")
 _JPEGS: Final = ("jpeg", "jpg")
 _THROTTLE: Final = Query("throttle", "answer 503 at once if too many heavy requests are under way", ("true",))
+_ROI: Final = Query("roi", "a region of this repo, as name or name,uuid: voxels outside are background, or kept")
+_ATTENUATION: Final = Query("attenuation", "with roi, of 8-bit voxels: those outside lose so many bits (1 to 7)")
 _MUTATE: Final = Query("mutate", "taken for DVID's clients; every write may change what was there", ("true", "false"))
 _COMPRESSION: Final = Query(
     "compression",
@@ -102,8 +105,10 @@ class ImageEndpoints(Images):
 
     # --- boxes and slices --------------------------------------------------------------------------------------------
 
-    @endpoint("GET", "raw/{dims}/{size}/{offset}", query=(_THROTTLE,), returns=BINARY, heavy=True)
-    @endpoint("GET", "raw/{dims}/{size}/{offset}/{format}", query=(_THROTTLE,), returns=BINARY, heavy=True)
+    @endpoint("GET", "raw/{dims}/{size}/{offset}", query=(_ROI, _ATTENUATION, _THROTTLE), returns=BINARY, heavy=True)
+    @endpoint(
+        "GET", "raw/{dims}/{size}/{offset}/{format}", query=(_ROI, _ATTENUATION, _THROTTLE), returns=BINARY, heavy=True
+    )
     def get_raw(self, request: Request) -> Response:
         """A box of voxels, or a slice as a picture.
 
@@ -117,8 +122,16 @@ class ImageEndpoints(Images):
             return self._volume(request)
         return self._picture(cast(Plane, shape), request, isotropic=False)
 
-    @endpoint("GET", "isotropic/{dims}/{size}/{offset}", query=(_THROTTLE,), returns=_PICTURE, heavy=True)
-    @endpoint("GET", "isotropic/{dims}/{size}/{offset}/{format}", query=(_THROTTLE,), returns=_PICTURE, heavy=True)
+    @endpoint(
+        "GET", "isotropic/{dims}/{size}/{offset}", query=(_ROI, _ATTENUATION, _THROTTLE), returns=_PICTURE, heavy=True
+    )
+    @endpoint(
+        "GET",
+        "isotropic/{dims}/{size}/{offset}/{format}",
+        query=(_ROI, _ATTENUATION, _THROTTLE),
+        returns=_PICTURE,
+        heavy=True,
+    )
     def get_isotropic(self, request: Request) -> Response:
         """As ``raw``, but a slice whose voxels are not square is stretched, so that the pixels are."""
         shape = _shape_of(request)
@@ -126,12 +139,12 @@ class ImageEndpoints(Images):
             return self._volume(request)
         return self._picture(cast(Plane, shape), request, isotropic=True)
 
-    @endpoint("POST", "raw/{dims}/{size}/{offset}", query=(_MUTATE, _THROTTLE), takes=BINARY, heavy=True)
-    @endpoint("POST", "raw/{dims}/{size}/{offset}/{format}", query=(_MUTATE, _THROTTLE), takes=BINARY, heavy=True)
+    @endpoint("POST", "raw/{dims}/{size}/{offset}", query=(_MUTATE, _ROI, _THROTTLE), takes=BINARY, heavy=True)
+    @endpoint("POST", "raw/{dims}/{size}/{offset}/{format}", query=(_MUTATE, _ROI, _THROTTLE), takes=BINARY, heavy=True)
     def post_raw(self, request: Request) -> Response:
         """Write a box of voxels that begins and ends between blocks; the body is as ``GET`` returns it.
 
-        One atomic change. The extents grow around the box.
+        One atomic change. The extents grow around the box. With ``roi`` voxels outside the region stay as they are.
         """
         if _shape_of(request) != _VOLUME:
             raise InvalidInputError("only boxes (0_1_2) can be written, not slices")
@@ -141,8 +154,32 @@ class ImageEndpoints(Images):
                 f"a box at {box.offset_zyx[::-1]} of size {box.shape_zyx[::-1]} does not begin and end between blocks"
             )
         array = self._array(request.body, box.shape_zyx)
-        self.write(box.offset_zyx, array, user=request.user, app=request.app)
+        within = self._inside(request, box.offset_zyx, box.shape_zyx)
+        self.write(box.offset_zyx, array, user=request.user, app=request.app, within=within)
         return Response()
+
+    def _inside(self, request: Request, offset_zyx: Triple, shape_zyx: Triple) -> Array | None:
+        """Which voxels of a box are in the region that the request names; ``None`` if it names none.
+
+        Raises:
+            UnknownInstance, InvalidInputError: there is no such region.
+        """
+        name = request.query.get("roi")
+        return find_region(self.node, name).mask(offset_zyx, shape_zyx) if name else None
+
+    def _shown(self, request: Request, voxels: Array, inside: Array | None) -> Array:
+        """Voxels without what is outside the region; ``inside`` is of their shape.
+
+        Raises:
+            InvalidInputError: an attenuation that cannot be.
+        """
+        if inside is None:
+            return voxels
+        bits = request.integer("attenuation", 0)
+        if not 0 <= bits <= 7 or (bits and self.voxel.dtype.itemsize > 1):
+            raise InvalidInputError(f"attenuation is 1 to 7, of 8-bit voxels, not {bits} of {self.voxel.dtype.name}")
+        voxels[~inside] = voxels[~inside] >> bits if bits else self.configured.background
+        return voxels
 
     def _array(self, body: bytes, shape: tuple[int, ...]) -> Array:
         """The voxels of a body, without copying."""
@@ -156,7 +193,8 @@ class ImageEndpoints(Images):
         name = form.lower().partition(":")[0]
         if name not in (*_BINARY_NAMES, *_JPEGS):
             raise InvalidInputError(f"a box of voxels is octet-stream or jpeg, not {shown(form)}")
-        volume = self.read(*_box_of(request))
+        offset, shape = _box_of(request)
+        volume = self._shown(request, self.read(offset, shape), self._inside(request, offset, shape))
         if name in _BINARY_NAMES:
             return Response(volume.tobytes(), BINARY)
         rows, columns = volume.shape[0] * volume.shape[1], volume.shape[2]
@@ -167,6 +205,8 @@ class ImageEndpoints(Images):
         x, y, z = triple(request.path["offset"], "offset")
         shape = self._source_shape(plane, rows, columns) if isotropic else (rows, columns)
         pixels = self.read_plane(plane, (z, y, x), shape)
+        inside = self._inside(request, (z, y, x), plane_sides(plane, shape))
+        pixels = self._shown(request, pixels, None if inside is None else inside.reshape(shape))
         return _drawn(stretched(pixels, (rows, columns)), request.path.get("format", ""))
 
     def _source_shape(self, plane: Plane, rows: int, columns: int) -> tuple[int, int]:
@@ -252,10 +292,7 @@ def _shape_of(request: Request) -> str:
 
     Raises:
         InvalidInputError: neither.
-        UnsupportedError: a mask is asked for; without it, other voxels than meant would be sent or written.
     """
-    if request.query.get("roi"):
-        raise UnsupportedError("voxels cannot be masked by a ROI", capability="roi")
     dims = request.path["dims"].lower()
     if dims not in _SHAPES:
         raise InvalidInputError(f"dims are 0_1_2, 0_1, 0_2 or 1_2, not {shown(dims)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from dvidkit.resolve import Conflict
 from dvidkit_images.boxes import Box, Patch
 from dvidkit_images.codec import Decoder, Encoder
@@ -37,7 +39,9 @@ def blocks_per_mutation(view: Images) -> int:
     return max(1, min(by_bytes, by_ops))
 
 
-def write_box(view: Images, box: Box, volume: Array, patches: Sequence[Patch], mutation: Mutation) -> None:
+def write_box(
+    view: Images, box: Box, volume: Array, patches: Sequence[Patch], mutation: Mutation, within: Array | None = None
+) -> None:
     """Put into the mutation the blocks that these patches of the box change, and the extents if they grow.
 
     Whole blocks are encoded before any lock is taken. Then the locks of all blocks are held until the mutation ends,
@@ -46,13 +50,16 @@ def write_box(view: Images, box: Box, volume: Array, patches: Sequence[Patch], m
     Raises:
         VersionConflict: an edge block is in conflict.
     """
-    whole = [patch for patch in patches if patch.whole]
-    edges = [patch for patch in patches if not patch.whole]
+    if within is not None:
+        patches = [patch for patch in patches if within[patch.box].any()]
+    whole = [patch for patch in patches if patch.whole and (within is None or within[patch.box].all())]
+    done = {patch.tkey for patch in whole}
+    edges = [patch for patch in patches if patch.tkey not in done]
     encoded = _encode_whole(view, volume, whole)
     grows = not view.covers(box)
     locked = [patch.tkey for patch in patches]
     mutation.hold(view, [*locked, EXTENTS_TKEY] if grows else locked)
-    encoded |= _encode_edges(view, volume, edges)
+    encoded |= _encode_edges(view, volume, edges, within)
     for patch in patches:
         mutation.put(patch.tkey, encoded[patch.tkey])
     if grows:
@@ -72,7 +79,7 @@ def _encode_whole(view: Images, volume: Array, patches: Sequence[Patch]) -> Enco
     return encoded
 
 
-def _encode_edges(view: Images, volume: Array, patches: Sequence[Patch]) -> Encoded:
+def _encode_edges(view: Images, volume: Array, patches: Sequence[Patch], within: Array | None) -> Encoded:
     encoded: Encoded = {}
 
     def encode(part: Sequence[tuple[Patch, memoryview | None]]) -> None:
@@ -82,7 +89,10 @@ def _encode_edges(view: Images, volume: Array, patches: Sequence[Patch]) -> Enco
                 encoder.block.fill(view.codec.background)
             else:
                 copy_voxels(encoder.block, decoded(decoder, patch.tkey, stored))
-            copy_voxels(encoder.block[patch.block], volume[patch.box])
+            if within is None:
+                copy_voxels(encoder.block[patch.block], volume[patch.box])
+            else:
+                np.copyto(encoder.block[patch.block], volume[patch.box], where=within[patch.box])
             encoded[patch.tkey] = encoder.encode()
 
     conflicts: list[Conflict] = []
