@@ -16,6 +16,7 @@ import dvidkit
 from dvidkit.context import DataContext, MetadataContext, VersionedContext
 from dvidkit.copymarks import WHOLE, marks, refuse_unfinished
 from dvidkit.datatype import Datatype
+from dvidkit.drivers import missing_driver
 from dvidkit.engine import Capabilities, Engine, Limits, Loss, StoreConfig
 from dvidkit.errors import AlreadyExistsError, CorruptData, InvalidInputError, LimitError, StoreMismatch
 from dvidkit.hookspecs import hookimpl
@@ -30,8 +31,8 @@ from dvidkit.verify import verify
 from dvidkit.versions import VersionDAG
 
 _END = b"\xff" * 40
-ENGINES = tuple(Plugins().engines)
-PERSISTENT = tuple(name for name, engine in Plugins().engines.items() if engine.capabilities.durable is not Loss.NONE)
+ENGINES = tuple(name for name, engine in Plugins().engines.items() if missing_driver(engine) is None)
+PERSISTENT = tuple(name for name in ENGINES if Plugins().engine(name).capabilities.durable is not Loss.NONE)
 
 
 class Note(Datatype):
