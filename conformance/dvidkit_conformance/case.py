@@ -30,6 +30,7 @@ class DatatypeCase:
         proves: clauses of this datatype alone (``DT-KV-2``) for which the model and the observations stand.
         shown: the clauses among them that the parts of an observation stand for, by their names. A difference in a
             part that is not named breaks all.
+        answers: the clauses among them that the answers of operations stand for, by their names.
         envelopes: first bytes of the TKeys whose values are in DVID's envelope (``DT-11``).
         like: another datatype that shares the implementation and differs only in, say, the type of a voxel. Where both
             are proven, this one is given fewer programs.
@@ -39,6 +40,7 @@ class DatatypeCase:
     settings: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     proves: ClassVar[tuple[str, ...]] = ()
     shown: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    answers: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     envelopes: ClassVar[tuple[int, ...]] = ()
     like: ClassVar[str] = ""
 
@@ -97,7 +99,13 @@ class DatatypeCase:
 
 
 class Model:
-    """A plain Python model of one instance at one version; it imports nothing from the kernel or the datatype."""
+    """A plain Python model of one instance at one version; it imports nothing from the kernel or the datatype.
+
+    Attributes:
+        merges: ``merge`` returns ``None`` only where observing must raise ``VersionConflict``.
+    """
+
+    merges: ClassVar[bool] = False
 
     def apply(self, op: Op) -> Any:
         """Do the operation and return what it should answer; raise ``Refused`` if it must be refused."""

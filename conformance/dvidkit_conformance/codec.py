@@ -72,6 +72,11 @@ def checked(value: bytes) -> bool:
     return bool(value) and value[0] >> 3 & 3 == _CRC
 
 
+def gzipped(value: bytes) -> bool:
+    """Whether an envelope holds a gzip stream, which has a checksum within."""
+    return bool(value) and value[0] >> 5 == _GZIP
+
+
 def unpacked(value: bytes) -> bytes:
     """The payload of DVID's envelope: ``compression u3 | checksum u2 | 0 u3``, CRC-32 if asked for, payload.
 

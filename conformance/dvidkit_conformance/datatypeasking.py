@@ -63,9 +63,12 @@ def derived(s: DatatypeSession, op: Op) -> None:
 
 
 def conflicting(s: DatatypeSession, op: Op) -> None:
-    """A merge that the case does not model is read, or is a conflict; nothing else."""
+    """A merge in conflict raises; one that the case does not model is read or raises, and nothing else."""
     got = attempt(lambda: s.case.observe(s.view(op["name"], op["v"])))
     bad = isinstance(got, Foreign) or (isinstance(got, Err) and got.name != "VersionConflict")
+    if (op["name"], op["v"]) in s.model.conflicts:
+        conflict = isinstance(got, Err) or (isinstance(got, dict) and "conflicts" in got)
+        s.require(conflict, Err("VersionConflict"), got, clause="DT-4", note="both sides changed the same")
     s.require(not bad, "an observation, or raises VersionConflict", got, clause="DT-4")
 
 
@@ -93,6 +96,8 @@ def envelopes(s: DatatypeSession, op: Op) -> None:
             codec.unpacked(value)
         except ValueError as error:
             raise s.violation("an envelope", value, clause="DT-11", note=f"{error}, at {key!r}") from None
+        asked = s.options["settings"].get("checksum") == "crc32" and not codec.gzipped(value)
+        s.require(not asked or codec.checked(value), "a checksum", value, clause="DT-11", note=f"the value at {key!r}")
         s.probes["envelope"] += 1
 
 

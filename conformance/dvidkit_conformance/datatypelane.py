@@ -103,9 +103,11 @@ class _Subject:
         run.missing = [f"what comes after the failure of {named}"]
 
     def _proven(self, found: Violation) -> tuple[str, ...]:
-        """The datatype's own clauses that a violation breaks: those of its observations."""
-        last = found.program.ops[-1]["op"] if found.program is not None and found.program.ops else ""
-        return self.case.blame(found.expected, found.got) if last == "observe" else ()
+        """The datatype's own clauses that a violation breaks: those of its observations and answers."""
+        last = found.program.ops[-1] if found.program is not None and found.program.ops else {"op": ""}
+        if last["op"] == "do":
+            return self.case.answers.get(last["do"]["op"], ())
+        return self.case.blame(found.expected, found.got) if last["op"] == "observe" else ()
 
     def _judge(self, run: Run) -> _Judged:
         judged = _Judged()

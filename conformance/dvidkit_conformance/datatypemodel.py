@@ -19,6 +19,7 @@ class RepoModel:
     Attributes:
         parents: of each version; version 0 is the root.
         locked: committed versions.
+        conflicts: instances and versions whose reading must be a conflict.
         unknown: versions whose merge the case does not model; nothing is said of them or of their descendants.
     """
 
@@ -27,6 +28,7 @@ class RepoModel:
         self.parents: dict[int, list[int]] = {0: []}
         self.locked: set[int] = set()
         self.unknown: set[int] = set()
+        self.conflicts: set[tuple[str, int]] = set()
         self.models: dict[tuple[str, int], Model] = {(name, 0): case.model(settings) for name in NAMES}
 
     def apply(self, op: Op) -> Any:
@@ -76,12 +78,15 @@ class RepoModel:
         base = self._common(left, right)
         for name in NAMES:
             merged: Model | None = None
+            modelled = False
             if not self.versioned:
                 merged = self.models[name, 0]
             elif base is not None and not {left, right, base} & self.unknown:
+                modelled = self.models[name, left].merges
                 merged = self.models[name, left].merge(self.models[name, base], self.models[name, right])
             if merged is None:
                 self.unknown.add(to)
+                self.conflicts |= {(name, to)} if modelled else set()
             else:
                 self.models[name, to] = merged
 

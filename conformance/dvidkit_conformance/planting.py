@@ -35,6 +35,7 @@ class Fault:
         view, store: the toy engine's classes, or what replaces them.
         features, limits, persistent: what the engine declares.
         kernel: a broken ``Store`` over a right engine, instead.
+        datatype: a broken datatype on a right engine, instead.
         profile: with which the kit is run.
         isolate: it must be run in a child, as it crashes or hangs.
     """
@@ -47,6 +48,7 @@ class Fault:
     limits: ClassVar[Limits | None] = None
     persistent: ClassVar[bool] = True
     kernel: ClassVar[Any] = None
+    datatype: ClassVar[Any] = None
     profile: ClassVar[str] = "quick"
     isolate: ClassVar[bool] = False
 
@@ -61,7 +63,7 @@ class Fault:
         """The kit's report of it, by the clauses it breaks unless others are given."""
         return check(
             cls.engine(),
-            datatypes=[],
+            datatypes=[] if cls.datatype is None else [cls.datatype],
             profile=cls.profile,
             clauses=tuple(cls.breaks if clauses is None else clauses),
             isolate=cls.isolate,

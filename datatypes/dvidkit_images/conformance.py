@@ -42,7 +42,7 @@ class ImagesCase(DatatypeCase):
         "blocks": ("DT-IMG-5",),
         "extents": ("DT-IMG-6",),
     }
-    envelopes: ClassVar[tuple[int, ...]] = (23, 24)
+    envelopes: ClassVar[tuple[int, ...]] = (23,)
     settings: ClassVar[Sequence[Mapping[str, Any]]] = (
         {"block_size": _BLOCK_XYZ},
         {"block_size": _BLOCK_XYZ, "background": 7, "compression": "gzip"},
@@ -263,6 +263,8 @@ def _whole(shape: Sequence[int]) -> list[int]:
 
 class _ImagesModel(Model):
     """One numpy array; which blocks were written, and in which change; the extents, and in which change."""
+
+    merges: ClassVar[bool] = True
 
     def __init__(self, case: ImagesCase, settings: Mapping[str, Any]) -> None:
         self.case = case

@@ -29,6 +29,7 @@ class KeyValueCase(DatatypeCase):
 
     typename: ClassVar[str] = "keyvalue"
     proves: ClassVar[tuple[str, ...]] = ("DT-KV-1", "DT-KV-2", "DT-KV-3", "DT-KV-4", "DT-KV-5", "DT-KV-6")
+    answers: ClassVar[Mapping[str, tuple[str, ...]]] = {"range": ("DT-KV-2",), "get": ("DT-KV-6",)}
     envelopes: ClassVar[tuple[int, ...]] = (177,)
     settings: ClassVar[Sequence[Mapping[str, Any]]] = (
         {},
@@ -80,8 +81,11 @@ class KeyValueCase(DatatypeCase):
         pairs = list(view.items())
         keys = [key for key, _ in pairs]
         assert view.keys() == keys, "DT-KV-1: keys and items differ"
-        assert view.get_many(_KEYS) == [view.get(key) for key in _KEYS], "DT-KV-3: get_many and get differ"
+        for first, last in ((0, -1), (0, 0), (len(keys) // 2, -1)) if keys else ():
+            asked = view.key_range(keys[first], keys[last])
+            assert asked == keys[first : keys.index(keys[last]) + 1], "DT-KV-2: both ends are in the range"
         assert [view.exists(key) for key in _KEYS] == [view.get(key) is not None for key in _KEYS], "DT-KV-6: exists"
+        assert view.get_many(_KEYS) == [view.get(key) for key in _KEYS], "DT-KV-3: get_many and get differ"
         assert {key: value for key, value in pairs if key in _KEYS} == dict(pairs), "a key that nobody wrote"
         assert view.get_many(keys) == [value for _, value in pairs], "DT-KV-3: get_many and items differ"
         self._check_bulk(view, pairs)
@@ -145,6 +149,8 @@ def _shown(value: bytes | None) -> str | None:
 
 class _KeyValueModel(Model):
     """A dictionary, and which keys were touched in which change."""
+
+    merges: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.values: dict[str, Seed] = {}

@@ -25,6 +25,10 @@ class RoiCase(DatatypeCase):
         {"block_size": _BLOCK, "versioned": False},
     )
     proves: ClassVar[tuple[str, ...]] = ("DT-ROI-1", "DT-ROI-2", "DT-ROI-3", "DT-ROI-4", "DT-ROI-5")
+    shown: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "spans": ("DT-ROI-1", "DT-ROI-4", "DT-ROI-5"),
+        "mask": ("DT-ROI-2",),
+    }
 
     def op(self, rng: random.Random) -> Op:
         """Post some spans, which may overlap and repeat; or delete all."""
@@ -52,7 +56,7 @@ class RoiCase(DatatypeCase):
         offset, shape = ((_LOW - 1) * bz, (_LOW - 1) * by, (_LOW - 1) * bx), _voxels()
         mask = view.mask(offset, shape)
         points = np.argwhere(np.ones(shape, bool)) + offset
-        assert mask.reshape(-1).tolist() == view.contains(points).tolist()
+        assert mask.reshape(-1).tolist() == view.contains(points).tolist(), "DT-ROI-2: points and mask differ"
         spans = view.spans().tolist()
         for optimized in (False, True):
             _check_partition(view.partition(2, optimized=optimized), spans)
@@ -76,16 +80,17 @@ def _voxels() -> tuple[int, int, int]:
 
 def _check_partition(shown: dict[str, Any], spans: Sequence[Sequence[int]]) -> None:
     """Every block of the region is in exactly one subvolume, and the counts are right."""
+    text = "DT-ROI-3: a partition"
     left = {(x, y, z) for z, y, x0, x1 in spans for x in range(x0, x1 + 1)}
-    assert shown["NumActiveBlocks"] == len(left)
-    assert shown["NumSubvolumes"] == len(shown["Subvolumes"])
+    assert shown["NumActiveBlocks"] == len(left), text
+    assert shown["NumSubvolumes"] == len(shown["Subvolumes"]), text
     for box in shown["Subvolumes"]:
         low, high = box["MinChunk"], box["MaxChunk"]
         inside = {block for block in left if all(a <= b <= c for a, b, c in zip(low, block, high, strict=True))}
-        assert inside
-        assert len(inside) == box["ActiveBlocks"]
+        assert inside, text
+        assert len(inside) == box["ActiveBlocks"], text
         left -= inside
-    assert not left
+    assert not left, text
 
 
 class _RoiModel(Model):
