@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -21,13 +21,18 @@ from dvidkit_conformance.datatypesession import DatatypeSession
 from dvidkit_conformance.failing import Faults, failing
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.jobs import Job
-from dvidkit_conformance.lanes import Run
+from dvidkit_conformance.lanes import Run, replay
 from dvidkit_conformance.lanes.faultydatatype import faulted
+from dvidkit_conformance.ops import Program
+from dvidkit_conformance.reduce import Reducer
+from dvidkit_conformance.running import REDUCING
 from dvidkit_conformance.session import Violation
 
 _STEPS: Final = 14
 _KINDS: Final = ("do", "child", "merge", "reopen", "refuse", "forbidden")
 _WEIGHTS: Final = (60, 16, 8, 4, 7, 5)
+_PLACED: Final = frozenset({"DT-1", "DT-2", "DT-3", "DT-5", "DT-9"})
+"""Clauses told apart by where a difference is seen, which the smallest program tells best."""
 BY_PROGRAMS: Final = ("DT-1", "DT-2", "DT-3", "DT-4", "DT-5", "DT-9", "DT-10", "DT-11", "DT-12", "DT-13", "DT-14")
 
 
@@ -98,13 +103,17 @@ class _Subject:
             run.need("changed", "observe", *(("envelope",) if clause == "DT-11" else ()))
             return
         named = found.clause or "DT-1"
-        if clause == named or (clause in self.case.proves and clause in self._proven(found)):
+        proven = self._proven(found)
+        if clause == named or clause in proven:
+            found.sure = clause in proven and len(proven) < len(self.case.proves)
             raise found
         run.missing = [f"what comes after the failure of {named}"]
 
     def _proven(self, found: Violation) -> tuple[str, ...]:
         """The datatype's own clauses that a violation breaks: those of its observations and answers."""
-        last = found.program.ops[-1] if found.program is not None and found.program.ops else {"op": ""}
+        last: Mapping[str, Any] = (
+            found.program.ops[-1] if found.program is not None and found.program.ops else {"op": ""}
+        )
         if last["op"] == "do":
             return self.case.answers.get(last["do"]["op"], ())
         return self.case.blame(found.expected, found.got) if last["op"] == "observe" else ()
@@ -113,14 +122,17 @@ class _Subject:
         judged = _Judged()
         count = run.profile.datatype_programs
         for n in range(max(1, count // 4) if self.follows else count):
-            rng = random.Random(f"{self.datatype.typename} {run.seed} {n}")
+            rng = random.Random(f"{self.datatype.typename} {self.settings} {run.seed} {n}")
             try:
                 with self.session(run) as session:
-                    self.program(session, rng)
+                    if n == 0:
+                        self.tour(session, rng)
+                    else:
+                        self.program(session, rng)
                     self.ending(session, rng)
                     judged.probes.update(session.probes)
             except Violation as violation:
-                judged.violation = violation
+                judged.violation = _smallest(run, violation)
                 break
             judged.cases += 1
             run.alive()
@@ -131,10 +143,50 @@ class _Subject:
         for _ in range(steps):
             self.step(s, rng)
             if watched:
-                name, v = s.touched
-                if v not in s.model.unknown:
-                    s.do({"op": "observe", "name": name or "data", "v": v})
-                s.do({"op": "observe", "name": rng.choice(NAMES), "v": rng.choice(s.model.known())})
+                self._watch(s, rng)
+
+    def tour(self, s: DatatypeSession, rng: random.Random) -> None:
+        """A program that leaves nothing out: both instances, refusals, two branches that change and merge."""
+        self._changes(s, rng, ("data", "data", "other", "data", "data"), (0,))
+        for v in (1, 2):
+            s.do({"op": "child", "v": 0, "to": v})
+        self._changes(s, rng, ("data", "other", "data", "data", "other", "data", "data", "data"), (1, 2))
+        s.do({"op": "merge", "parents": [1, 2], "to": 3})
+        if 3 in s.model.unknown:
+            for name in NAMES:
+                s.do({"op": "conflicting", "name": name, "v": 3})
+            s.do({"op": "child", "v": 1, "to": 4})
+        last = max(s.model.known())
+        self._changes(s, rng, ("data", "other", "data"), (last,))
+
+    def _changes(self, s: DatatypeSession, rng: random.Random, names: Sequence[str], versions: Sequence[int]) -> None:
+        """Changes of these instances, at the versions in turn; then of each version a refusal, and its commit."""
+        for n, name in enumerate(names):
+            self._change(s, rng, name, versions[n % len(versions)])
+            self._watch(s, rng)
+        for v in versions:
+            self._refused(s, rng, v)
+            s.do({"op": "commit", "v": v})
+            self._forbidden(s, rng, v)
+
+    def _watch(self, s: DatatypeSession, rng: random.Random) -> None:
+        """What was touched is observed, and something else."""
+        name, v = s.touched
+        if v not in s.model.unknown:
+            s.do({"op": "observe", "name": name or "data", "v": v})
+        s.do({"op": "observe", "name": rng.choice(NAMES), "v": rng.choice(s.model.known())})
+
+    def _change(self, s: DatatypeSession, rng: random.Random, name: str, v: int) -> None:
+        s.do({"op": "do", "name": name, "v": v, "do": self.case.op(rng)})
+
+    def _refused(self, s: DatatypeSession, rng: random.Random, v: int) -> None:
+        bad = self.case.refused(rng)
+        if bad is not None:
+            s.do({"op": "refuse", "name": "data", "v": v, "do": bad})
+
+    def _forbidden(self, s: DatatypeSession, rng: random.Random, v: int) -> None:
+        if s.model.versioned:
+            s.do({"op": "forbidden", "name": "data", "v": v, "do": self.case.op(rng)})
 
     def ending(self, s: DatatypeSession, rng: random.Random) -> None:
         """Everything observed, before and after reopening; what is derived, and what the raw bytes hold."""
@@ -162,14 +214,11 @@ class _Subject:
         elif kind == "reopen":
             s.do({"op": "reopen"})
         elif kind == "refuse":
-            bad = self.case.refused(rng)
-            if bad is not None:
-                s.do({"op": "refuse", "name": "data", "v": rng.choice(model.open()), "do": bad})
-        elif kind == "forbidden" and locked and model.versioned:
-            s.do({"op": "forbidden", "name": "data", "v": rng.choice(locked), "do": self.case.op(rng)})
+            self._refused(s, rng, rng.choice(model.open()))
+        elif kind == "forbidden" and locked:
+            self._forbidden(s, rng, rng.choice(locked))
         else:
-            name, v = rng.choice(("data", "data", "data", "other")), rng.choice(model.open())
-            s.do({"op": "do", "name": name, "v": v, "do": self.case.op(rng)})
+            self._change(s, rng, rng.choice(("data", "data", "data", "other")), rng.choice(model.open()))
 
     def _child(self, s: DatatypeSession, rng: random.Random) -> None:
         v = rng.choice(list(s.model.parents))
@@ -229,3 +278,25 @@ class _Subject:
         )
         with DatatypeSession(harness, run.journal, typename=self.datatype.typename, settings=self.settings) as session:
             faulted(run, session, faults)
+
+
+def _smallest(run: Run, first: Violation) -> Violation:
+    """The violation by its smallest program."""
+    if first.program is None or not first.program.ops:
+        return first
+
+    def fails(program: Program) -> Violation | None:
+        found = replay(run, program)
+        if found is None or found.clause == first.clause:
+            return found
+        better = found.clause in _PLACED and first.clause in {*_PLACED, "DT-4"}
+        return found if better else None
+
+    again = fails(first.program)
+    if again is None:
+        return first
+    reducer = Reducer(first.program, again, fails, seconds=REDUCING[run.profile.name])
+    reducer.reduce()
+    found: Violation = reducer.failure
+    found.minimal = True
+    return found

@@ -115,7 +115,7 @@ class DatatypeSession(Session):
 
     def do(self, op: Op) -> Any:
         """See ``Session.do``."""
-        if op["op"] in ("do", "refuse", "forbidden"):
+        if op["op"] == "do" and not (self.model.versioned and op["v"] in self.model.locked):
             self.touched = op["name"], op["v"]
         if op["op"] not in ("observe", "again"):
             self.seen = None

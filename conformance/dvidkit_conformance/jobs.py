@@ -14,10 +14,15 @@ from dvidkit_conformance.checks import (
     engine_options,
     engine_reads,
     engine_writes,
+    kernel_asks,
     keyspace,
+    store_batches,
+    store_copies,
+    store_errors,
     store_life,
     store_more,
     store_points,
+    store_ranges,
     versions,
 )
 from dvidkit_conformance.lanes import Run
@@ -29,10 +34,15 @@ MODULES = (
     engine_life,
     keyspace,
     store_points,
+    store_ranges,
+    store_batches,
     store_more,
+    kernel_asks,
     versions,
     dag,
     store_life,
+    store_errors,
+    store_copies,
 )
 
 

@@ -101,7 +101,7 @@ def check(
 
 
 def replay(program: Program | Mapping[str, Any], engine: Subject, *, isolate: bool = True) -> list[Failure]:
-    """Run one program on one engine; what it violates. Programs of crashed processes are run in a child too."""
+    """Run one program on one engine; what it violates. It runs in a child unless ``isolate`` is false."""
     from dvidkit_conformance.replaying import replayed
 
     found = program if isinstance(program, Program) else Program.from_json(program)

@@ -16,7 +16,7 @@ Fails = Callable[[Program], Any]
 
 
 class Reducer:
-    """Shrinks a program as long as it fails, within a number of runs and seconds.
+    """Shrinks a program as long as it fails, within a number of runs and seconds of processor time.
 
     Attributes:
         best: the smallest failing program so far.
@@ -28,7 +28,7 @@ class Reducer:
         self.failure = failure
         self._fails = fails
         self._runs = runs
-        self._until = time.monotonic() + seconds
+        self._until = time.process_time() + seconds
 
     def reduce(self) -> Program:
         """The smallest program found."""
@@ -42,7 +42,7 @@ class Reducer:
         return self.best
 
     def _try(self, program: Program) -> bool:
-        if self._runs <= 0 or time.monotonic() > self._until:
+        if self._runs <= 0 or time.process_time() > self._until:
             self._runs = 0
             return False
         self._runs -= 1
@@ -73,8 +73,17 @@ class Reducer:
         for n, op in enumerate(ops):
             for other in _simpler_ops(op):
                 yield [*ops[:n], other, *ops[n + 1 :]]
+        yield from _moved(ops)
         for old, new in _renamings(ops):
             yield [_renamed(op, old, new) for op in ops]
+
+
+def _moved(ops: list[Op]) -> Iterator[list[Op]]:
+    """Of a datatype's program: what is done at a version done at its parent, and the version never made."""
+    for made in ops:
+        for parent in made["parents"] if made["op"] == "merge" else [made["v"]] if made["op"] == "child" else ():
+            rest = [op for op in ops if op is not made and (op["op"], op.get("v")) != ("commit", parent)]
+            yield [{**op, "v": parent} if op.get("v") == made["to"] else op for op in rest]
 
 
 def _joined(ops: list[Op]) -> Iterator[list[Op]]:
@@ -101,6 +110,7 @@ def _simpler_ops(op: Op) -> Iterator[Op]:
     for name in ("durable", "expect", "reverse", "keys_only", "on"):
         if name in op:
             yield {key: value for key, value in op.items() if key != name}
+    yield from _simpler_deeds(op)
     if op.get("value") not in (None, b"", b"x"):
         yield {**op, "value": b"x"}
     for name in ("batch", "pairs"):
@@ -108,6 +118,14 @@ def _simpler_ops(op: Op) -> Iterator[Op]:
         for n, (key, value) in enumerate(rows if len(rows) <= _PARTS else []):
             if value not in (None, b"", b"x"):
                 yield {**op, name: [*rows[:n], [key, b"x"], *rows[n + 1 :]]}
+
+
+def _simpler_deeds(op: Op) -> Iterator[Op]:
+    """A datatype's own operation with one row less in a list of rows."""
+    for name, value in op.get("do", {}).items():
+        if isinstance(value, list) and len(value) > 1 and isinstance(value[0], list):
+            for n in range(min(len(value), _PARTS)):
+                yield {**op, "do": {**op["do"], name: value[:n] + value[n + 1 :]}}
 
 
 def _renamings(ops: list[Op]) -> Iterator[tuple[bytes, bytes]]:

@@ -29,7 +29,8 @@ _ALIKE: Final = {
     "ENG-SCAN-3": "bounds",
 }
 _SURE, _SECOND, _UNSURE, _FOLLOWS, _LANE = range(5)
-_REDUCING: Final = {"quick": 8.0, "ci": 15.0, "nightly": 60.0}
+REDUCING: Final = {"quick": 8.0, "ci": 15.0, "nightly": 60.0}
+"""Seconds of processor time for making a program small, by profile."""
 
 
 @dataclass(slots=True)
@@ -78,6 +79,7 @@ class Runner:
         self.reference = reference
         self._journal = journal or NoJournal()
         self._alive = alive
+        self._small: tuple[Violation, tuple[Violation, bool]] | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """The result of each job, as it comes."""
@@ -111,7 +113,8 @@ class Runner:
 
     def _failed(self, result: JobResult, job: Job, violation: Violation) -> None:
         found, minimal = self._reduced(violation)
-        failure = self._failure(job, found, minimal=minimal)
+        rank = _SURE if violation.sure else _rank(job, found)
+        failure = self._failure(job, found, minimal=minimal, rank=rank)
         if self._reference_fails(job, found.program if minimal else None):
             own = spec.clauses()[job.clause].layer == "datatype"
             failure.status = "fail" if own else "error"
@@ -131,9 +134,14 @@ class Runner:
         result.failures = [Failure(job.clause, job.name, "no exception", text, where, status=status)]
 
     def _reduced(self, violation: Violation) -> tuple[Violation, bool]:
-        """The same violation by the smallest program, if the program alone shows it."""
+        """The same violation by the smallest program, if the program alone shows it; done once for all clauses."""
+        if self._small is None or self._small[0] is not violation:
+            self._small = violation, self._smallest(violation)
+        return self._small[1]
+
+    def _smallest(self, violation: Violation) -> tuple[Violation, bool]:
         program = violation.program
-        if program is not None and program.kind == scheduled.KIND:
+        if violation.minimal or (program is not None and program.kind == scheduled.KIND):
             return violation, True
         if program is None or program.kind not in lanes.SESSIONS or not program.ops:
             return violation, False
@@ -142,7 +150,7 @@ class Runner:
             return violation, False
         if len(again.program.ops if again.program else ()) <= 1:
             return _with(again, violation), True
-        reducer = Reducer(program, again, lambda p: self._replay(p, violation), seconds=_REDUCING[self.profile.name])
+        reducer = Reducer(program, again, lambda p: self._replay(p, violation), seconds=REDUCING[self.profile.name])
         with suppress(Exception):
             reducer.reduce()
         return _with(reducer.failure, violation), True
@@ -166,7 +174,7 @@ class Runner:
             return True
         return False
 
-    def _failure(self, job: Job, violation: Violation, *, minimal: bool) -> Failure:
+    def _failure(self, job: Job, violation: Violation, *, minimal: bool, rank: int) -> Failure:
         program = violation.program
         return Failure(
             clause=job.clause,
@@ -178,7 +186,7 @@ class Runner:
             steps=program.lines() if program is not None else [],
             replay=f"dvidkit conform {self.harness.engine.name} --clause {job.clause} --seed {self.seed}",
             minimal=minimal,
-            rank=_rank(job, violation),
+            rank=rank,
         )
 
     def _also(self, job: Job, violation: Violation, failure: Failure) -> list[Failure]:

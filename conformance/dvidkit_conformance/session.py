@@ -45,6 +45,8 @@ class Violation(Exception):
         program: the operations up to and with the one that differed.
         clause: the clause that is broken, where that is known better than by the check that ran.
         note: what else a reader needs.
+        minimal: its program was made small already.
+        sure: the clause that is judged names it better than others that it breaks too.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Violation(Exception):
         self.program = program
         self.clause = clause
         self.note = note
+        self.minimal = False
+        self.sure = False
 
 
 class Session:

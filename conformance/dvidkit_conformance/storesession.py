@@ -365,3 +365,9 @@ def _span(i: Place) -> tuple[bytes, bytes]:
 def row(n: int) -> bytes:
     """The n-th TKey of class ``ROW``."""
     return ROW.key(b"%06d" % n)
+
+
+def contexts(s: StoreSession) -> list[tuple[int | None, int]]:
+    """(version, instance): an unversioned instance and a versioned one."""
+    s.versions((1, []))
+    return [(None, 5), (1, 6)]

@@ -133,6 +133,24 @@ def test_programs_are_json_and_replay(tmp_path: Path) -> None:
     assert answer.exit_code == 0, answer.output
 
 
+def test_a_replay_that_crashes_is_an_answer() -> None:
+    """The caller lives, and is told how the child ended and at which operation."""
+    program = Program("bytes", ({"op": "write", "batch": [[b"b", b"1"]]}, {"op": "get", "key": b"b"}))
+    failures = kit.replay(program, _broken(_Crashes))
+    assert "signal 11" in failures[0].got
+    assert failures[0].steps[-1] == "get key=b'b'"
+
+
+def test_programs_of_datatypes_replay() -> None:
+    """A datatype's program goes through JSON and runs on any engine, named or given."""
+    put = {"op": "do", "name": "data", "v": 0, "do": {"op": "put", "key": "a", "value": [3, 1]}}
+    ops = (put, {"op": "observe", "name": "data", "v": 0}, {"op": "same"}, {"op": "copied", "engine": "memory"})
+    program = Program("datatype", ops, {"typename": "keyvalue", "settings": {}})
+    again = Program.from_json(json.loads(program.dumps()))
+    assert kit.replay(again, "memory") == []
+    assert kit.replay(again, ToyEngine()) == []
+
+
 def test_reports_agree(tmp_path: Path) -> None:
     """Text, JSON and JUnit tell of the same failure; the JSON has what the schema requires."""
     report = kit.check(_broken(_MissesEmpty), datatypes=[], profile="quick", clauses=["ENG-GET"], isolate=False)
