@@ -122,7 +122,7 @@ class _Trial:
             self._where = f"call {n} of an observation fails"
             if not isinstance(got, (Err, Foreign)) and not matches(expected, got):
                 raise self._violation(*difference(expected, got))
-            self._run.probes["observation_failed"] += fired
+            self._run.probes["failed"] += fired
             if n > most or not fired:
                 return
 
