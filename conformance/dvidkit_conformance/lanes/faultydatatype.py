@@ -33,6 +33,10 @@ def faulted(run: Run, session: DatatypeSession, faults: Faults) -> None:
         for _ in range(_OPERATIONS[run.profile.scale]):
             trial.operation(trial.allowed(rng), error, after=after)
         trial.observation(rng, error)
+    for _ in range(_TRIES):
+        if run.probes["failed"]:
+            break
+        trial.operation(trial.allowed(rng), WAYS[0][0][0], after=False)
     session.do({"op": "reopen"})
     session.do({"op": "observe", "name": _NAME, "v": 0})
     run.need("failed", "changed")
