@@ -58,7 +58,7 @@ class PartsEndEarly(Fault):
 
     class datatype(KeyValue):
         def get_key(self, request: Any) -> Any:
-            answer = super().get_key(request)
+            answer: Any = super().get_key(request)
             if answer.status == 206:
                 return replace(answer, body=answer.body[:-1])
             return answer
@@ -176,11 +176,10 @@ class DeletesAreForgotten(Fault):
 
     class datatype(KeyValue):
         def delete(self, key: str, *, user: str = "", app: str = "") -> None:
-            if hasattr(self.ctx, "tombstone"):
-                super().delete(key, user=user, app=app)
-                self.store.raw_delete(self.ctx.prefix + self._tkey(key) + self.ctx.tombstone)
-            else:
-                super().delete(key, user=user, app=app)
+            super().delete(key, user=user, app=app)
+            ctx: Any = self.ctx
+            if hasattr(ctx, "tombstone"):
+                self.store.raw_delete(ctx.prefix + self._tkey(key) + ctx.tombstone)
 
 
 class OneStateForAll(Fault):
@@ -220,7 +219,7 @@ class InstancesShare(Fault):
         def delete(self, key: str, *, user: str = "", app: str = "") -> None:
             for name in ("data", "other"):
                 view: Any = self.node[name]
-                super(type(self), view).delete(key, user=user, app=app)
+                KeyValue.delete(view, key, user=user, app=app)
 
 
 class MergesPickSilently(Fault):
@@ -319,11 +318,11 @@ class EdgesCutShort(Fault):
     breaks = ("DT-IMG-1",)
 
     class datatype(Uint8Images):
-        def write(self, offset_zyx: Any, array: Any, *, user: str = "", app: str = "") -> None:
+        def write(self, offset_zyx: Any, array: Any, **how: Any) -> None:
             wide = isinstance(array, np.ndarray) and array.ndim == 3 and array.shape[2] > 1
             if wide and (offset_zyx[2] + array.shape[2]) % self.block_zyx[2]:
                 array = array[:, :, :-1]
-            super().write(offset_zyx, array, user=user, app=app)
+            super().write(offset_zyx, array, **how)
 
 
 class NeighboursAreLost(Fault):
@@ -338,7 +337,7 @@ class NeighboursAreLost(Fault):
         def grown(self, box: Any) -> Extents:
             return super().grown(self.asked or box)
 
-        def write(self, offset_zyx: Any, array: Any, *, user: str = "", app: str = "") -> None:
+        def write(self, offset_zyx: Any, array: Any, **how: Any) -> None:
             if isinstance(array, np.ndarray) and array.ndim == 3 and array.size:
                 self.asked = self._box(offset_zyx, array.shape)
                 sides = self.block_zyx
@@ -351,7 +350,7 @@ class NeighboursAreLost(Fault):
                 place = zip(offset_zyx, low, array.shape, strict=True)
                 whole[tuple(slice(begin - a, begin - a + count) for begin, a, count in place)] = array
                 offset_zyx, array = low, whole
-            super().write(offset_zyx, array, user=user, app=app)
+            super().write(offset_zyx, array, **how)
 
 
 class BytesSwapped(Fault):
@@ -360,9 +359,9 @@ class BytesSwapped(Fault):
     breaks = ("DT-IMG-3",)
 
     class datatype(Uint16Images):
-        def write(self, offset_zyx: Any, array: Any, *, user: str = "", app: str = "") -> None:
+        def write(self, offset_zyx: Any, array: Any, **how: Any) -> None:
             right = isinstance(array, np.ndarray) and array.dtype == np.uint16
-            super().write(offset_zyx, array.byteswap() if right else array, user=user, app=app)
+            super().write(offset_zyx, array.byteswap() if right else array, **how)
 
 
 class NegativeTowardZero(Fault):
