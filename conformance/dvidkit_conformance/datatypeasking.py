@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from dvidkit.errors import CorruptData, DvidkitError, MissingExtra
+from dvidkit.errors import CorruptData, DvidkitError, MissingExtra, StoreForked
 from dvidkit.store import Store
 from dvidkit_conformance import codec
 from dvidkit_conformance.datatypemodel import NAMES
@@ -156,7 +156,7 @@ def copied(s: DatatypeSession, op: Op) -> None:
     with type(s)(s.harness, **s.options) as back:
         try:
             middle = Store(engine, there.config(there.fresh()))
-        except (ImportError, MissingExtra):
+        except (ImportError, MissingExtra, StoreForked):
             return
         with middle:
             _raw_copy(s.kernel.stores["default"], middle)

@@ -141,9 +141,14 @@ def opened(url: str, mode: str = "rb", **options: Any) -> Any:
 
 @pytest.fixture(params=["local", "remote"])
 def files(request: pytest.FixtureRequest) -> Iterator[Files]:
-    """Each of the two, emptied afterwards."""
+    """Each of the two, emptied before and afterwards: the suites leave some of their files."""
     fs, path = request.getfixturevalue(request.param)
+    _empty(fs, path)
     yield fs, path
+    _empty(fs, path)
+
+
+def _empty(fs: Any, path: str) -> None:
     if fs.ls(path):
         fs.rm(fs.ls(path, detail=False), recursive=True)
 

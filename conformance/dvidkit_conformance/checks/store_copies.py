@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from dvidkit.errors import StoreForked
 from dvidkit.keys import InstanceID, instance_range
 from dvidkit.usage import key_usage
 from dvidkit_conformance.checking import on_store
@@ -71,7 +72,7 @@ def to_every_engine(s: StoreSession) -> None:
     for engine in [*others, s.harness.engine]:
         try:
             other = StoreSession(Harness(engine, s.harness.fresh_folder()))
-        except ImportError:
+        except (ImportError, StoreForked):
             continue
         with other, StoreSession(s.harness) as back:
             _copied(s, other)

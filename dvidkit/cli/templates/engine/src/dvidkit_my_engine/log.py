@@ -2,6 +2,9 @@
 
 Each batch is a frame: ``magic (4) | durable u8 | length u32 | crc u32 | payload``, little-endian; the CRC is over flag,
 length and payload, the payload is MessagePack: a list of (key, value or nil).
+
+A frame that is damaged at the end looks like one that was never finished. So an orderly close leaves a file ``closed``
+with the length of the log, and the first write after it takes that away: while it is there, the log must be whole.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +38,7 @@ class Log:
 
     def __init__(self, path: Path, engine: str, *, create: bool) -> None:
         self._path, self._engine = path, engine
+        self._closed = path.with_name("closed")
         self._size = 0
         self._broken = False
         self.dropped = 0
@@ -55,7 +60,7 @@ class Log:
         while (payload := _frame(data, self._size)) is not None:
             yield _decode(payload)
             self._size += _HEAD.size + len(payload)
-        if _durable_frame_after(data, self._size):
+        if _durable_frame_after(data, self._size) or self._closed_at() not in (None, self._size):
             raise CorruptData(
                 f"{self._path} is damaged at byte {self._size}", engine=self._engine, path=str(self._path)
             )
@@ -63,6 +68,17 @@ class Log:
         if self.dropped:
             os.ftruncate(self._fd, self._size)
             os.fsync(self._fd)
+
+    def _closed_at(self) -> int | None:
+        """How long the log was when it was closed; ``None`` if it was not, or has been written since."""
+        try:
+            return int(self._closed.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return -1
+        except OSError as error:
+            raise self._failed("read", error) from error
 
     def _read(self) -> bytes:
         try:
@@ -86,6 +102,7 @@ class Log:
         crc = zlib.crc32(payload, zlib.crc32(_CHECKED.pack(durable, len(payload))))
         frame = _HEAD.pack(_MAGIC, durable, len(payload), crc) + payload
         try:
+            self._begin()
             done = 0
             while done < len(frame):
                 done += os.pwrite(self._fd, frame[done:], self._size + done)
@@ -95,6 +112,12 @@ class Log:
             self._undo()
             raise self._failed("write", error) from error
         self._size += len(frame)
+
+    def _begin(self) -> None:
+        """Before the first write: the log is not closed any more."""
+        if self._closed.exists():
+            self._closed.unlink()
+            _sync(self._path.parent)
 
     def _undo(self) -> None:
         """Cut a failed frame off again. If even that fails, or it may come back, nothing more is written."""
@@ -106,8 +129,21 @@ class Log:
             return
         self._broken = False
 
+    def _mark_closed(self) -> None:
+        os.fsync(self._fd)
+        place = self._closed.with_suffix(".new")
+        with place.open("wb") as file:
+            file.write(b"%d" % self._size)
+            file.flush()
+            os.fsync(file.fileno())
+        place.replace(self._closed)
+        _sync(self._path.parent)
+
     def close(self) -> None:
-        """Give the file up. What was written without ``durable`` is in the system's hands, as declared."""
+        """Give the file up, and say how long it is. If that fails, the next opening takes a torn end for a crash's."""
+        if not self._broken:
+            with suppress(OSError):
+                self._mark_closed()
         os.close(self._fd)
 
 
