@@ -178,7 +178,7 @@ class StoreDirectory:
             raise self._missing("the parent directory does not exist, so no store is made")
         try:
             self.path.mkdir(exist_ok=True)
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as error:
             raise self._failed("cannot make the directory", error) from error
 
@@ -226,7 +226,7 @@ class StoreDirectory:
             self._signed = True
             if self._durability == "volatile":
                 os.fsync(lock)
-                _sync_directory(self.path)
+                sync_directory(self.path)
 
     def _identify(self, config: StoreConfig) -> None:
         marker = self.path / MARKER
@@ -269,7 +269,7 @@ class StoreDirectory:
             self._write_marker(ready=False)
             shutil.rmtree(self.data, ignore_errors=True)
             self.data.mkdir()
-            _sync_directory(self.path)
+            sync_directory(self.path)
         except OSError as error:
             raise self._failed("cannot make a store in", error) from error
 
@@ -305,7 +305,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Wait until what was made, renamed or deleted in a directory is on disk.
+
+    Raises:
+        OSError: it may not be.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -321,7 +326,7 @@ def write_file(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def os_error(error: OSError, what: str, engine: str, path: str) -> StoreError:

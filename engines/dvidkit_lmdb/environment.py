@@ -11,7 +11,7 @@ import lmdb
 
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, CorruptData, StoreError, shown
-from dvidkit.storedir import StoreDirectory, os_error, write_file
+from dvidkit.storedir import StoreDirectory, os_error, sync_directory, write_file
 from dvidkit_lmdb.failures import translate
 from dvidkit_lmdb.pages import Damaged, look_through
 
@@ -24,7 +24,8 @@ _SMALL: Final = 16 << 20
 
 _CLOSED: Final = "closed"
 """The number of the last transaction before an orderly close, and its CRC, in text. LMDB takes a damaged meta page for
-one that was never written, and goes back to the transaction before; by this number that is noticed."""
+one that was never written, and goes back to the transaction before; by this number that is noticed. The file is there
+only while nothing has been written since: it goes before the first write."""
 
 
 def open_environment(directory: StoreDirectory, config: StoreConfig) -> tuple[lmdb.Environment, tuple[str, ...]]:
@@ -48,7 +49,7 @@ def open_environment(directory: StoreDirectory, config: StoreConfig) -> tuple[lm
     env = _open(directory, config, options["map_size"], readahead=options["readahead"])
     try:
         env.reader_check()
-        _not_gone_back(env, directory, orderly=not (directory.unclean or config.read_only))
+        _not_gone_back(env, directory)
         whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
         if not directory.created and lengthened(data, whole, only_say=True):
             notes = ("the file was shorter than its pages, but none of those that were missing was in use",)
@@ -114,10 +115,22 @@ def _look_through(data: str, path: str) -> None:
         raise CorruptData(f"data.mdb is damaged: {error}", engine="lmdb", path=path) from error
 
 
+def is_noted(directory: StoreDirectory) -> bool:
+    """Whether there is a record of an orderly close."""
+    return (directory.data / _CLOSED).exists()
+
+
 def forget_closed(directory: StoreDirectory) -> None:
-    """Take the record of the close before away; it is not true any more."""
-    with suppress(OSError):
+    """Take the record of the close before away, for good: it is about not to be true any more.
+
+    Raises:
+        StoreError: it is still there, so nothing may be written.
+    """
+    try:
         (directory.data / _CLOSED).unlink(missing_ok=True)
+        sync_directory(directory.data)
+    except OSError as error:
+        raise os_error(error, f"cannot write in {directory.path}", "lmdb", str(directory.path)) from error
 
 
 def note_closed(env: lmdb.Environment, directory: StoreDirectory) -> None:
@@ -127,7 +140,7 @@ def note_closed(env: lmdb.Environment, directory: StoreDirectory) -> None:
         write_file(directory.data / _CLOSED, b"%b %08x\n" % (number, zlib.crc32(number)))
 
 
-def _not_gone_back(env: lmdb.Environment, directory: StoreDirectory, *, orderly: bool) -> None:
+def _not_gone_back(env: lmdb.Environment, directory: StoreDirectory) -> None:
     try:
         number, _, checksum = (directory.data / _CLOSED).read_bytes().partition(b" ")
     except OSError:
@@ -135,7 +148,7 @@ def _not_gone_back(env: lmdb.Environment, directory: StoreDirectory, *, orderly:
     if checksum != b"%08x\n" % zlib.crc32(number):
         return
     found = env.info()["last_txnid"]
-    if found < int(number) or (found != int(number) and orderly):
+    if found != int(number):
         raise CorruptData(
             f"data.mdb is of transaction {found}, but {int(number)} was there when it was closed",
             engine="lmdb",

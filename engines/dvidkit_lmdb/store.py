@@ -31,7 +31,7 @@ from dvidkit.errors import (
 )
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_lmdb.copying import copy_rows
-from dvidkit_lmdb.environment import LAYOUT, forget_closed, lengthened, note_closed, open_environment
+from dvidkit_lmdb.environment import LAYOUT, forget_closed, is_noted, lengthened, note_closed, open_environment
 from dvidkit_lmdb.failures import busy_error, closed_error, translate
 from dvidkit_lmdb.readers import Readers, last_before_of
 from dvidkit_lmdb.views import TxnView, first_from, get_many
@@ -76,7 +76,7 @@ class LmdbStore:
         self._page: int = self._env.stat()["psize"]
         self._data = str(self._directory.data / "data.mdb")
         self._last_page: int = self._env.info()["last_pgno"]
-        self._found_txn: int = self._env.info()["last_txnid"]
+        self._noted = config.read_only or is_noted(self._directory)
         self._directory.on_fork = self._forked
 
     def failure(self, error: lmdb.Error) -> StoreError:
@@ -184,6 +184,9 @@ class LmdbStore:
     def _write(self, batch: Batch, size: int, *, durable: bool, expect: Mapping[bytes, bytes | None]) -> None:
         if self._closed:
             raise closed_error()
+        if self._noted:
+            forget_closed(self._directory)
+            self._noted = False
         self._make_room(size, len(batch))
         try:
             while not self._commit(batch, expect):
@@ -301,11 +304,9 @@ class LmdbStore:
             self._directory.release()
 
     def _note_closed(self) -> None:
-        """If anything was written: bring it to the disk, then record that it is there."""
-        if self._env.info()["last_txnid"] != self._found_txn:
-            forget_closed(self._directory)
-            if self._durability != "durable":
-                self._env.sync(True)
+        """Unless the record still stands: bring what was written to the disk, then record that it is there."""
+        if not self._noted:
+            self._env.sync(True)
             note_closed(self._env, self._directory)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dvidkit.engine import StoreConfig
-from dvidkit.errors import CorruptData
+from dvidkit.errors import CorruptData, StoreError
 from dvidkit.plugins import Plugins
 
 pytest.importorskip("lmdb")
@@ -70,23 +73,58 @@ def test_nodes_gone(tmp_path: Path) -> None:
 
 
 def test_a_crash_is_no_damage(tmp_path: Path) -> None:
-    """After a crash there may be more than at the last orderly close; a record that cannot be read says nothing."""
+    """A store that was closed, written again and killed opens: at once, after being closed unchanged, and for ever."""
     _made(tmp_path / "s")
     record = tmp_path / "s" / "data" / "closed"
-    before = record.read_bytes()
-    store = _open(tmp_path / "s")
-    store.write([(b"x", b"1")], durable=True)
-    store.close()
-    assert record.read_bytes() != before
-    record.write_bytes(before)
-    (tmp_path / "s" / "dvidkit.lock").write_text("pid 1\n")
-    _open(tmp_path / "s").close()
+    assert record.exists()
+    code = (
+        "import os, signal, sys\n"
+        "from dvidkit.engine import StoreConfig\n"
+        "from dvidkit_lmdb.engine import LmdbEngine\n"
+        "store = LmdbEngine().open(StoreConfig('lmdb', sys.argv[1], create=False))\n"
+        "for n in range(20):\n"
+        "    store.write([(b'x', b'%d' % n)], durable=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], timeout=60)
+        assert done.returncode == -signal.SIGKILL
+        assert not record.exists()
+        for _ in range(3):
+            store = _open(tmp_path / "s", create=False)
+            assert store.get(b"x") == b"19"
+            store.close()
+            assert record.exists()
+
+
+def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
+    """It says nothing, and neither does one that is gone."""
+    _made(tmp_path / "s")
+    record = tmp_path / "s" / "data" / "closed"
     for content in (b"", b"7 00000000\n", b"nonsense"):
         record.write_bytes(content)
         _open(tmp_path / "s").close()
     record.unlink()
     store = _open(tmp_path / "s")
-    assert store.get(b"x") == b"1"
+    assert store.get(b"k000") == b"new"
+    store.close()
+
+
+def test_a_record_that_cannot_be_taken_away(tmp_path: Path) -> None:
+    """Then nothing is written: the next opening would take it for damage."""
+    _made(tmp_path / "s")
+    record = tmp_path / "s" / "data" / "closed"
+    store = _open(tmp_path / "s")
+    before = record.read_bytes()
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(StoreError):
+        store.write([(b"x", b"1")], durable=True)
+    assert store.get(b"x") is None
+    record.rmdir()
+    record.write_bytes(before)
+    store.write([(b"x", b"1")], durable=True)
+    assert not record.exists()
     store.close()
 
 
