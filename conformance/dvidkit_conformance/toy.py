@@ -20,6 +20,7 @@ from dvidkit.storedir import StoreDirectory
 
 Rows = Mapping[bytes, bytes]
 _PAGE = 100
+_PAGE_BYTES = 1 << 20
 
 
 def encoded(rows: Rows) -> bytes:
@@ -94,10 +95,19 @@ class ToyView:
         self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False
     ) -> Iterator[list[Any]]:
         """See ``PageReader``."""
-        rows = list(self.scan(begin, end, reverse=reverse, keys_only=keys_only))
-        for start in range(0, len(rows), _PAGE):
+        rows = self.scan(begin, end, reverse=reverse, keys_only=keys_only)
+        page: list[Any] = []
+        room = _PAGE_BYTES
+        for row in rows:
+            page.append(row)
+            room -= 0 if keys_only else len(row[1])
+            if len(page) == _PAGE or room <= 0:
+                self.check()
+                yield page
+                page, room = [], _PAGE_BYTES
+        if page:
             self.check()
-            yield rows[start : start + _PAGE]
+            yield page
 
     def scan_last_before(
         self, begin: bytes, end: bytes, ceiling: bytes, /, *, keys_only: bool = False

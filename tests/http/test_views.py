@@ -291,11 +291,12 @@ def test_a_document_that_the_client_has(service: Any, gray: Any, path: str) -> N
     """Is answered 304 until it says something else; as the size of a voxel can be set, it is never kept for ever."""
     url = f"{service.node}/gray/{path}"
     service.repo.root.commit()
+    below = service.repo.root.new_version()
     first = service("GET", url)
     assert first.headers["cache-control"] == "no-cache"
     tag = {"If-None-Match": first.headers["etag"]}
     assert service("GET", url, headers=tag).status_code == 304
-    gray.set_resolution((1, 2, 3))
+    below["gray"].set_resolution((1, 2, 3))
     changed = service("GET", url, headers=tag)
     assert (changed.status_code, changed.headers["etag"] != first.headers["etag"]) == (
         (304, False) if path == "zarr/0/zarr.json" else (200, True)

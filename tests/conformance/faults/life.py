@@ -39,12 +39,15 @@ class StaleReopen(Fault):
     breaks = ("ENG-DUR-1",)
 
     class store(ToyStore):
+        found: Any = None
+
         def load(self, path: Path) -> None:
             super().load(path)
             self.found = dict(self.rows)
 
         def save(self) -> None:
-            self.rows = self.found
+            if self.found is not None:
+                self.rows = self.found
             super().save()
 
 
