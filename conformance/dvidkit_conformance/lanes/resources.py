@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count as numbers
+from itertools import filterfalse, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -207,7 +209,7 @@ def descriptors(run: Run) -> None:
         made.put(DataContext(1), b"k", b"v")
     with _opened(run, path) as store:
         store.put(DataContext(1), b"k", b"v")
-        for spare in range(3, 14, 2):
+        for spare in range(1, 14, 2):
             with _few_descriptors(spare):
                 _opens_or_says_why(run, other)
                 got = store.get(DataContext(1), b"k")
@@ -223,8 +225,9 @@ def descriptors(run: Run) -> None:
 @contextmanager
 def _few_descriptors(spare: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + spare, hard))
+    used = {int(name) for name in os.listdir("/proc/self/fd")}
+    free = filterfalse(used.__contains__, numbers())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(islice(free, spare - 1, None)) + 1, hard))
     try:
         yield
     finally:
