@@ -76,7 +76,8 @@ class LmdbStore:
         self._page: int = self._env.stat()["psize"]
         self._data = str(self._directory.data / "data.mdb")
         self._last_page: int = self._env.info()["last_pgno"]
-        self._noted = config.read_only or is_noted(self._directory)
+        self._read_only = config.read_only
+        self._noted = is_noted(self._directory)
         self._directory.on_fork = self._forked
 
     def failure(self, error: lmdb.Error) -> StoreError:
@@ -184,7 +185,7 @@ class LmdbStore:
     def _write(self, batch: Batch, size: int, *, durable: bool, expect: Mapping[bytes, bytes | None]) -> None:
         if self._closed:
             raise closed_error()
-        if self._noted:
+        if self._noted and not self._read_only:
             forget_closed(self._directory)
             self._noted = False
         self._make_room(size, len(batch))
@@ -305,7 +306,7 @@ class LmdbStore:
 
     def _note_closed(self) -> None:
         """Unless the record still stands: bring what was written to the disk, then record that it is there."""
-        if not self._noted:
+        if not self._noted and not self._read_only:
             self._env.sync(True)
             note_closed(self._env, self._directory)
 

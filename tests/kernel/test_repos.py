@@ -283,7 +283,7 @@ def test_a_repo_is_the_same_after_opening_it_again(make_kernel: MakeKernel) -> N
     side = repo.root.make_branch("side")
     nodes, mutation = dict(repo.nodes), repo.next_mutation_id()
     first.close()
-    again = make_kernel(LmdbEngine()).repos["a"]
+    again = make_kernel(LmdbEngine()).repos["a" * 32]
     assert (again.record, again.nodes) == (repo.record, nodes)
     assert again.head("side").uuid == side.uuid
     assert again.root["counts"].count("x") == 3

@@ -174,5 +174,6 @@ class DeletesTooMuch(CrashFault):
             kept = [(key, value) for key, value in self.raw_range_query(begin, end) if value is not None]
             for some in range(0, len(kept), 40):
                 self.raw_write([(key, None) for key, _ in kept[some : some + 40]])
+            time.sleep(0.05)
             for some in range(0, len(kept), 40):
                 self.raw_write(kept[some : some + 40])
