@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from dvidkit.engine import Capability, Engine, Limits
+from dvidkit.engine import Capability, Engine, Limits, Loss
 from dvidkit_conformance.kit import check
 from dvidkit_conformance.outcome import Failure, Report
 from dvidkit_conformance.toy import ToyEngine, ToyStore, ToyView
@@ -33,7 +33,7 @@ class Fault:
         breaks: clauses each of which must fail, the one that names the fault first.
         steps: the most steps that the program of the first may have; 0 if it is shown by more than operations.
         view, store: the toy engine's classes, or what replaces them.
-        features, limits, persistent: what the engine declares.
+        features, limits, persistent, loss: what the engine declares.
         kernel: a broken ``Store`` over a right engine, instead.
         datatype: a broken datatype on a right engine, instead.
         profile: with which the kit is run.
@@ -47,6 +47,7 @@ class Fault:
     features: ClassVar[frozenset[Capability] | None] = None
     limits: ClassVar[Limits | None] = None
     persistent: ClassVar[bool] = True
+    loss: ClassVar[Loss | None] = None
     kernel: ClassVar[Any] = None
     datatype: ClassVar[Any] = None
     profile: ClassVar[str] = "quick"
@@ -56,7 +57,7 @@ class Fault:
     def engine(cls) -> Engine:
         """The broken engine."""
         store: Any = type("PlantedStore", (cls.store,), {"view": cls.view})
-        return ToyEngine(store, features=cls.features, persistent=cls.persistent, limits=cls.limits)
+        return ToyEngine(store, features=cls.features, persistent=cls.persistent, limits=cls.limits, loss=cls.loss)
 
     @classmethod
     def caught(cls, *, clauses: Iterable[str] | None = None) -> Report:

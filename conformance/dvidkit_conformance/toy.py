@@ -266,11 +266,12 @@ class ToyEngine(Engine):
         features: frozenset[Capability] | None = None,
         persistent: bool = True,
         limits: Limits | None = None,
+        loss: Loss | None = None,
     ) -> None:
         self.store = store
         self.persistent = persistent
         self.limits = limits or self.limits  # type: ignore[misc]
-        loss = Loss.CLOSE if persistent else Loss.NONE
+        loss = loss or (Loss.CLOSE if persistent else Loss.NONE)
         self.capabilities = Capabilities(  # type: ignore[misc]
             self.features if features is None else features, durable=loss, buffered=loss
         )

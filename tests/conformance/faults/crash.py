@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dvidkit_conformance.planting import Fault
-from dvidkit_conformance.toy import ToyEngine, ToyStore, encoded
+from dvidkit_conformance.toy import ToyStore, encoded
 
-from dvidkit.engine import Batch, Capabilities, Loss
+from dvidkit.engine import Batch, Loss
 from dvidkit.errors import StoreLocked
 from dvidkit.keys import instance_range
 from dvidkit.store import Store
@@ -41,16 +41,8 @@ class CrashFault(Fault):
 
     steps = 0
     store = SavedStore
+    loss = Loss.PROCESS
     profile = "ci"
-
-    @classmethod
-    def engine(cls) -> ToyEngine:
-        engine = super().engine()
-        assert isinstance(engine, ToyEngine)
-        engine.capabilities = Capabilities(  # type: ignore[misc]
-            engine.capabilities.features, durable=Loss.PROCESS, buffered=Loss.PROCESS
-        )
-        return engine
 
 
 class AcknowledgesFirst(CrashFault):
@@ -86,11 +78,13 @@ class LosesTheLast(CrashFault):
         def save(self) -> None:
             assert self.claim is not None
             path = self.claim.data / self.file
+            link = path.with_suffix(".link")
+            link.unlink(missing_ok=True)  # a kill fell between the next two
             if self.closed:
                 path.with_suffix(".before").unlink(missing_ok=True)
             elif path.exists():
-                os.link(path, path.with_suffix(".link"))
-                os.replace(path.with_suffix(".link"), path.with_suffix(".before"))
+                os.link(path, link)
+                os.replace(link, path.with_suffix(".before"))
             super().save()
 
         def load(self, path: Path) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dvidkit_conformance.planting import Fault
-from dvidkit_conformance.toy import ToyEngine, ToyStore, ToyView
+from dvidkit_conformance.toy import ToyStore, ToyView
 
-from dvidkit.engine import Batch, Capabilities, Loss
+from dvidkit.engine import Batch, Loss
 from dvidkit.store import Store
 
 
@@ -65,15 +65,7 @@ class LosesWhatWasRefused(Fault):
 
     breaks = ("DUR-7",)
     steps = 0
-
-    @classmethod
-    def engine(cls) -> ToyEngine:
-        engine = super().engine()
-        assert isinstance(engine, ToyEngine)
-        engine.capabilities = Capabilities(  # type: ignore[misc]
-            engine.capabilities.features, durable=Loss.PROCESS, buffered=Loss.PROCESS
-        )
-        return engine
+    loss = Loss.PROCESS
 
     class store(ToyStore):
         def write(self, batch: Batch, /, *, durable: bool, expect: Mapping[bytes, bytes | None] | None = None) -> None:

@@ -39,6 +39,7 @@ class Log:
     def __init__(self, path: Path, engine: str, *, create: bool) -> None:
         self._path, self._engine = path, engine
         self._closed = path.with_name("closed")
+        self._marked = self._closed.exists()
         self._size = 0
         self._broken = False
         self.dropped = 0
@@ -115,9 +116,10 @@ class Log:
 
     def _begin(self) -> None:
         """Before the first write: the log is not closed any more."""
-        if self._closed.exists():
-            self._closed.unlink()
+        if self._marked:
+            self._closed.unlink(missing_ok=True)
             _sync(self._path.parent)
+            self._marked = False
 
     def _undo(self) -> None:
         """Cut a failed frame off again. If even that fails, or it may come back, nothing more is written."""
