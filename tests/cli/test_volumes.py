@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import struct
 import subprocess
@@ -27,9 +26,6 @@ from dvidkit.errors import BadPayload, NotFoundError
 
 pytestmark = pytest.mark.skipif("uint8blk" not in Plugins().datatypes, reason="no image datatypes are installed")
 
-DATA = Path(os.environ.get("DVIDKIT_TEST_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
-FIB25 = DATA / "fib25"
-"""Beside the project, or where the variable says."""
 PERSISTENT = [name for name, engine in Plugins().engines.items() if engine.capabilities.durable is not Loss.NONE]
 TYPES = {
     "uint8blk": np.dtype("u1"),
@@ -348,13 +344,12 @@ def test_finding_files(tmp_path: Path) -> None:
 # --- real data -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not FIB25.is_dir(), reason="the test data is not there")
 @pytest.mark.parametrize("engine", PERSISTENT)
-def test_fib25_on_every_engine(dvidkit: Any, engine: str) -> None:
+def test_fib25_on_every_engine(dvidkit: Any, fib25: Path, engine: str) -> None:
     """A cube of fly brain and its supervoxels, by the command, on every engine that keeps data."""
     dvidkit.repo(engine)
     for name, typename, voxels in (("grayscale", "uint8blk", "u1"), ("supervoxels", "uint32blk", "u4")):
-        file = FIB25 / f"{name}.npz"
+        file = fib25 / f"{name}.npz"
         dvidkit.run("import", dvidkit.store, ":master", name, file, "--create", typename, "-c", "BlockSize=64,64,64")
         dvidkit.run("export", dvidkit.store, ":master", name, dvidkit.folder / f"{name}.npy")
         back = np.load(dvidkit.folder / f"{name}.npy")

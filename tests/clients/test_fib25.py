@@ -1,45 +1,13 @@
-"""Real tissue over HTTP: posted, read back in boxes and slices, and by other people's libraries.
-
-The FIB-25 sample (250 x 250 x 250 voxels of FIB-SEM, FlyEM) is read from ``fib25/grayscale.npz`` in the folder that
-``DVIDKIT_TEST_DATA`` names, or in ``../shared/data`` beside the project.
-"""
+"""Real tissue over HTTP: posted, read back in boxes and slices, and by other people's libraries."""
 
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from dvidkit_conformance.service.process import Served
 from PIL import Image
-
-DATA = Path(os.environ.get("DVIDKIT_TEST_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
-SLAB = 50
-
-
-@pytest.fixture(scope="module")
-def tissue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, Any]]:
-    """A server to which the volume was posted in slabs, and committed: client, URL of the instance, voxels."""
-    file = DATA / "fib25" / "grayscale.npz"
-    if not file.exists():
-        pytest.skip(f"NOT TESTED with real data: no {file.name} in DVIDKIT_TEST_DATA or ../shared/data")
-    voxels = np.load(file)["volume"]
-    folder = tmp_path_factory.mktemp("fib25")
-    with Served(folder / "store", log=folder / "server.log") as served:
-        client = served.client()
-        uuid = client.post("/api/repos", {"alias": "FIB-25"}).json()["root"]
-        settings = {"typename": "uint8blk", "dataname": "grayscale", "BlockSize": f"{SLAB},{SLAB},{SLAB}"}
-        assert client.post(f"/api/repo/{uuid}/instance", {**settings, "VoxelSize": "10,10,10"}).status == 200
-        base = f"/api/node/{uuid}/grayscale"
-        for z in range(0, 250, SLAB):
-            slab = voxels[z : z + SLAB].tobytes()
-            assert client.post(f"{base}/raw/0_1_2/250_250_{SLAB}/0_0_{z}", slab).status == 200
-        assert client.post(f"/api/node/{uuid}/commit").status == 200
-        yield client, served.url + base, voxels
 
 
 def test_boxes(tissue: Any) -> None:

@@ -1,12 +1,10 @@
 """A volume of micrographs through a history of versions, on disk, voxel for voxel.
 
-The volume is made here. Where ``DVIDKIT_TEST_DATA`` names a folder with ``fib25/grayscale.npz`` (250 x 250 x 250 voxels
-of FIB-SEM, ``volume``, z, y, x), the same is done with that.
+The volume is made here. Where the FIB-25 sample is found, the same is done with that.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import Any, Final
@@ -35,19 +33,12 @@ def micrograph(side: int) -> Array:
     return volume
 
 
-def real() -> Path:
-    """Where the real volume would be."""
-    return Path(os.environ.get("DVIDKIT_TEST_DATA", "")) / "fib25" / "grayscale.npz"
-
-
 @pytest.fixture(params=["made", "fib25"], scope="module")
 def volume(request: Any) -> Array:
     """The volume."""
     if request.param == "made":
         return micrograph(150)
-    if not real().is_file():
-        pytest.skip("DVIDKIT_TEST_DATA names no folder with fib25")
-    with np.load(real()) as data:
+    with np.load(request.getfixturevalue("fib25") / "grayscale.npz") as data:
         found: Array = data["volume"]
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -87,10 +88,16 @@ class Served:
         self._clients: list[Client] = []
         with open(log, "ab") as errors:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)  # noqa: S603 - our own
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().decode().strip()
+        self.url = self._address()
         if not self.url:
+            self.kill()
             raise RuntimeError(f"the server did not start:\n{self.errors()}")
+
+    def _address(self) -> str:
+        """The line that it prints when it serves; empty if it ends, or says nothing for too long."""
+        assert self.process.stdout is not None
+        said, _, _ = select.select([self.process.stdout], [], [], _START_SECONDS)
+        return self.process.stdout.readline().decode().strip() if said else ""
 
     def client(self, timeout: float = 60.0) -> Client:
         """A new connection; closed when the process has ended."""
