@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
+from typing import Any
 
 import pytest
 from dvidkit_conformance.mutants.mutation import count, mutants
-from dvidkit_conformance.mutants.running import MODULES, NONE, examine, report, sample, source_of
+from dvidkit_conformance.mutants.running import (
+    MODULES,
+    NONE,
+    examine,
+    known,
+    report,
+    run,
+    sample,
+    source_of,
+    subjects_of,
+)
+
+_MEMORY = "dvidkit_memory.store"
 
 _SOURCE = '''
 """Docs with 3 numbers."""
@@ -45,14 +59,25 @@ def test_the_sample_is_the_seed_s() -> None:
     assert {module for module, _ in sample(MODULES, 400, 1)} == set(MODULES)
 
 
-def test_a_mutant_is_caught() -> None:
-    """A comparison of the memory engine turned round is caught by a clause."""
-    number = next(
-        m.number for m, _ in mutants(MODULES[-1], source_of(MODULES[-1])) if "rows.now.get(key) != value" in m.what
-    )
-    result = examine(MODULES[-1], number)
-    assert result["caught"].startswith("ENG-"), result
-    assert "caught" in next(iter(report([result])))
+def test_what_is_proven() -> None:
+    """A mutant of an engine is sought on that engine, others on the reference engine."""
+    engines = ("memory", "lmdb")
+    assert subjects_of("dvidkit_lmdb.store", engines) == ("lmdb", ())
+    assert subjects_of("dvidkit_keyvalue.slices", engines) == ("memory", ("keyvalue",))
+    assert subjects_of("dvidkit.keys", engines) == ("memory", ("keyvalue",))
+
+
+def test_a_mutant_is_caught_once(tmp_path: Path) -> None:
+    """By a clause; told and kept as it comes; a second run with the same results does not run it again."""
+    number = next(m.number for m, _ in mutants(_MEMORY, source_of(_MEMORY)) if "rows.now.get(key) != value" in m.what)
+    told: list[dict[str, Any]] = []
+    results = tmp_path / "results"
+    found = run([(_MEMORY, number)], results, 1, told.append)
+    assert found == told == known(results)
+    assert found[0]["caught"].startswith("ENG-"), found
+    assert next(iter(report(found))) == "1 mutants, 1 caught (0 do not end), 0 survive"
+    assert run([(_MEMORY, number)], results, 1, told.append) == found
+    assert len(told) == 1
 
 
 def test_an_unknown_module_is_told() -> None:

@@ -1,20 +1,30 @@
 """Running the kit on a sample of mutants: ``python -m dvidkit_conformance.mutants.running --sample 60 --seed 0``.
 
 Each mutant runs in a process of its own, in which its module is loaded from the changed source, until the first clause
-fails. The unchanged reference must pass first, or nothing a mutant fails would mean anything. A mutant that takes too
-long is killed by that: something loops.
+fails. The unchanged modules must pass first, or nothing a mutant fails would mean anything. A mutant that takes too
+much time is killed by that: something loops.
+
+What kills is profile quick: of an engine, all of its clauses on that engine; of a datatype, the datatype's clauses on
+the reference engine; of the kernel, both on the reference engine.
+
+Each result is printed, and written to the file of ``--results``, as it comes. With the same file again, mutants that
+are in it are not run again.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import random
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -31,14 +41,34 @@ MODULES: Final = (
     "dvidkit.segment",
     "dvidkit.history",
     "dvidkit_memory.store",
+    "dvidkit_lmdb.store",
+    "dvidkit_lmdb.views",
+    "dvidkit_filesystem.journal",
+    "dvidkit_filesystem.segment",
+    "dvidkit_keyvalue.datatype",
+    "dvidkit_keyvalue.slices",
+    "dvidkit_keyvalue.formats",
 )
-LEFT_OUT: Final = ("CONC", "LIM", "DUR", "REP", "CPY")
+REFERENCE: Final = "memory"
+DATATYPE: Final = "keyvalue"
+LEFT_OUT: Final = ("CONC", "CPY")
 """Groups that are about other things than these modules, or take long."""
+
+LEFT_OUT_OF_KERNEL: Final = (*LEFT_OUT, "LIM", "DUR", "REP")
 
 NONE: Final = 999_999
 """Number of the mutant that is none."""
 
-_PATIENCE: Final = 240
+SURVIVES: Final = ""
+ENDLESS: Final = "(it does not end)"
+_PROCESSOR: Final = 120
+"""Seconds of the processor's time after which a mutant counts as endless: several times what it takes untouched."""
+
+_PATIENCE: Final = 900
+_MEMORY: Final = 4 << 30
+
+Result = dict[str, Any]
+"""``module``, ``number``, ``line``, ``what``: the change; ``caught``: by what, or empty."""
 
 
 def source_of(module: str) -> str:
@@ -83,14 +113,15 @@ def child(module: str, number: int) -> str:
         tree = next(tree for mutant, tree in mutants(module, source_of(module)) if mutant.number == number)
         sys.meta_path.insert(0, _Changed(module, tree))  # type: ignore[arg-type]
     try:
-        return _first_failure()
+        return next(_failures(module), SURVIVES)
     except Exception as error:
         return f"(before any clause: {type(error).__name__})"
 
 
-def _first_failure() -> str:
+def _failures(module: str) -> Iterator[str]:
+    """The clauses that fail, as they do."""
     from dvidkit.plugins import Plugins
-    from dvidkit_conformance import spec
+    from dvidkit_conformance.datatypelane import datatype_jobs
     from dvidkit_conformance.harness import Harness
     from dvidkit_conformance.jobs import all_jobs
     from dvidkit_conformance.profiles import PROFILES
@@ -98,43 +129,121 @@ def _first_failure() -> str:
 
     plugins = Plugins()
     if plugins.failures:
-        return "(the engine does not load)"
+        yield "(the plugin does not load)"
+    engine, datatypes = subjects_of(module, plugins.engines)
     with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(plugins.engine("memory"), Path(folder), plugins=plugins)
+        harness = Harness(plugins.engine(engine), Path(folder), plugins=plugins)
         runner = Runner(harness, PROFILES["quick"], 0)
-        for job in all_jobs():
-            clause = spec.clauses()[job.clause]
-            wanted = harness.offers(clause.capability) and clause.group not in LEFT_OUT and clause.lane != "faulty"
-            if wanted and clause.must and (job.check is None or job.check.scale == 0):
-                status = runner.one(job).status
-                if status in ("fail", "error"):
-                    return job.clause
-    return ""
+        of_kernel = not module.startswith("dvidkit_") or engine == REFERENCE
+        left_out = LEFT_OUT_OF_KERNEL if of_kernel else LEFT_OUT
+        own = [job for job in all_jobs() if _wanted(harness, job, left_out)]
+        for job in [*([] if _is_datatype(module, datatypes) else own), *datatype_jobs(harness, datatypes, ())]:
+            if runner.one(job).status in ("fail", "error"):
+                yield job.clause
+
+
+def subjects_of(module: str, engines: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """The engine and the datatypes that are proven to find what is wrong with a module."""
+    package = module.partition(".")[0].removeprefix("dvidkit_")
+    if package in engines:
+        return package, ()
+    return REFERENCE, (DATATYPE if package == "dvidkit" else package,)
+
+
+def _is_datatype(module: str, datatypes: Sequence[str]) -> bool:
+    return module.partition(".")[0].removeprefix("dvidkit_") in datatypes
+
+
+def _wanted(harness: Any, job: Any, left_out: Sequence[str]) -> bool:
+    from dvidkit_conformance import spec
+
+    clause = spec.clauses()[job.clause]
+    if clause.group in left_out or clause.lane == "faulty" or not clause.must:
+        return False
+    return harness.offers(clause.capability) and (job.check is None or job.check.scale == 0)
+
+
+def _limit() -> None:
+    """An endless loop ends this process by SIGXCPU; one that fills memory, by MemoryError."""
+    resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR, _PROCESSOR))
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
 
 
 # --- the parent ------------------------------------------------------------------------------------------------------
-def examine(module: str, number: int) -> dict[str, Any]:
+def examine(module: str, number: int) -> Result:
     """What becomes of one mutant, as JSON."""
     chosen = next((m for m, _ in mutants(module, source_of(module)) if m.number == number), Mutant("", 0, 0, "nothing"))
+    return {
+        "module": module,
+        "number": number,
+        "line": chosen.line,
+        "what": chosen.what,
+        "caught": _run(module, number),
+    }
+
+
+def _run(module: str, number: int) -> str:
     command = [sys.executable, "-m", "dvidkit_conformance.mutants.running", "--child", module, str(number)]
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
+        said, _ = process.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
-        caught = "(it does not end)"
-    else:
-        caught = json.loads(done.stdout) if done.returncode == 0 else "(the process dies)"
-    return {"module": module, "line": chosen.line, "what": chosen.what, "caught": caught}
+        return ENDLESS
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.returncode == -signal.SIGXCPU:
+        return ENDLESS
+    return str(json.loads(said)) if process.returncode == 0 else "(the process dies)"
 
 
-def report(results: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The results for people, survivors last."""
+def known(results: Path | None) -> list[Result]:
+    """What a file of results holds."""
+    if results is None or not results.exists():
+        return []
+    return [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+
+
+def run(
+    wanted: Sequence[tuple[str, int]], results: Path | None, jobs: int, told: Callable[[Result], object]
+) -> list[Result]:
+    """Run the mutants that are not known yet; all results. ``told`` gets each new one as it comes, from any thread."""
+    found = {(each["module"], each["number"]): each for each in known(results)}
+
+    def one(place: tuple[str, int]) -> Result:
+        result = examine(*place)
+        if results is not None:
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
+        told(result)
+        return result
+
+    with ThreadPoolExecutor(jobs) as pool:
+        fresh = pool.map(one, [place for place in wanted if place not in found])
+        found.update({(each["module"], each["number"]): each for each in fresh})
+    return [found[place] for place in wanted]
+
+
+def line_of(result: Result) -> str:
+    """A result for people."""
+    return f"{result['caught'] or 'SURVIVES':<20} {result['module']}:{result['line']}  {result['what']}"
+
+
+def report(results: Iterable[Result]) -> Iterator[str]:
+    """How many there are of each kind, and the survivors."""
     results = list(results)
     alive = [each for each in results if not each["caught"]]
-    yield f"{len(results)} mutants, {len(results) - len(alive)} caught, {len(alive)} survive"
-    for each in sorted(results, key=lambda each: (not each["caught"], each["module"], each["line"])):
-        yield f"{each['caught'] or 'SURVIVES':<12} {each['module']}:{each['line']}  {each['what']}"
+    endless = sum(each["caught"] == ENDLESS for each in results)
+    yield f"{len(results)} mutants, {len(results) - len(alive)} caught ({endless} do not end), {len(alive)} survive"
+    for each in sorted(alive, key=lambda each: (each["module"], each["line"])):
+        yield line_of(each)
 
 
 @click.command()
@@ -142,18 +251,22 @@ def report(results: Iterable[dict[str, Any]]) -> Iterator[str]:
 @click.option("--seed", default=0, show_default=True, help="of the sample")
 @click.option("--module", "modules", multiple=True, help="only of these modules")
 @click.option("--jobs", default=2, show_default=True, help="at the same time")
+@click.option("--results", type=click.Path(path_type=Path), help="written as they come; what is there is not run again")
 @click.option("--child", "one", nargs=2, type=(str, int), hidden=True)
-def main(size: int, seed: int, modules: tuple[str, ...], jobs: int, one: tuple[str, int] | None) -> None:
-    """Run the kit on mutants of the kernel and the reference engine, and print which survive."""
+def main(
+    size: int, seed: int, modules: tuple[str, ...], jobs: int, results: Path | None, one: tuple[str, int] | None
+) -> None:
+    """Run the kit on mutants of the kernel, engines and a datatype, and print which survive."""
     if one is not None:
+        _limit()
         click.echo(json.dumps(child(*one)))
         return
-    if child_of_reference := examine("dvidkit.keys", NONE)["caught"]:
-        raise click.ClickException(f"the reference itself fails {child_of_reference}")
-    with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(lambda each: examine(*each), sample(modules or MODULES, size, seed))
-        for line in report(results):
-            click.echo(line)
+    for module in ("dvidkit.keys", "dvidkit_lmdb.store", "dvidkit_filesystem.journal", "dvidkit_keyvalue.datatype"):
+        if failed := _run(module, NONE):
+            raise click.ClickException(f"the unchanged {module} itself fails {failed}")
+    found = run(sample(modules or MODULES, size, seed), results, jobs, lambda each: click.echo(line_of(each)))
+    for line in report(found):
+        click.echo(line)
 
 
 if __name__ == "__main__":
