@@ -6,17 +6,23 @@ Decoders and encoders keep a block's worth of memory that is used again and agai
 from __future__ import annotations
 
 import io
-from typing import Final
-
-import cramjam
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING, Final
 
 from dvidkit import envelope
+from dvidkit.deferred import deferred
 from dvidkit.errors import CorruptData, UnsupportedError
 from dvidkit_images.boxes import Triple
 from dvidkit_images.settings import ImageSettings
 from dvidkit_images.voxels import Array, Voxel
+
+if TYPE_CHECKING:
+    import cramjam
+    import numpy as np
+    from PIL import Image
+else:
+    cramjam = deferred("cramjam")
+    np = deferred("numpy")
+    Image = deferred("PIL.Image")
 
 _SIZE: Final = 4
 _HEAD: Final = 5

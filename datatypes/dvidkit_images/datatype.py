@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
-import numpy as np
-
 from dvidkit.datatype import Datatype
+from dvidkit.deferred import deferred
 from dvidkit.errors import BadPayload, InvalidInputError, LimitError, OutOfBounds, VersionConflict, shown
 from dvidkit.keys import TKeyClass
 from dvidkit.resolve import Conflict
@@ -24,11 +23,15 @@ from dvidkit_images.voxels import Array, Voxel
 from dvidkit_images.writing import blocks_per_mutation, write_box
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dvidkit.context import DataContext, VersionedContext
     from dvidkit.instance import DataInstance
     from dvidkit.repo import Version
     from dvidkit.settings import Settings
     from dvidkit.workers import Workers
+else:
+    np = deferred("numpy")
 
 Plane = Literal["xy", "xz", "yz"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-import numpy as np
 
+from dvidkit.deferred import deferred
 from dvidkit.endpoints import (
     BINARY,
     JSON,
@@ -31,6 +31,11 @@ from dvidkit_images.formats import Format, encode_picture, record, stretched
 from dvidkit_images.keys import block_tkey
 from dvidkit_images.oblique import Parallelogram, read_oblique
 from dvidkit_images.voxels import Array
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 _ND_DATA: Final = "application/vnd.dvid-nd-data+json"
 _PICTURE: Final = "image/png"

@@ -21,16 +21,21 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-from PIL import Image
-
+from dvidkit.deferred import deferred
 from dvidkit.endpoints import integer
 from dvidkit.errors import InvalidInputError, LimitError, UnsupportedError, shown
 from dvidkit_images.boxes import Triple
 from dvidkit_images.codec import JPEG_QUALITY
 from dvidkit_images.voxels import Array
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+else:
+    np = deferred("numpy")
+    Image = deferred("PIL.Image")
 
 _RECORD: Final = struct.Struct("<4i")
 _JPEG_SIDE: Final = 65_500

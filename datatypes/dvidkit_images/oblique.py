@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
+from dvidkit.deferred import deferred
 from dvidkit.errors import InvalidInputError, LimitError, OutOfBounds
 from dvidkit.resolve import Conflict
 from dvidkit_images.boxes import in_int32
@@ -22,12 +21,16 @@ from dvidkit_images.reading import conflict_error, decoded
 from dvidkit_images.voxels import Array
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dvidkit.store import StoreSnapshot
     from dvidkit_images.datatype import Images
+else:
+    np = deferred("numpy")
 
 _PIXELS: Final = 1 << 16
 """Pixels that are worked on at a time; each takes some hundred bytes meanwhile."""
-_CORNERS: Final = np.array([(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)])
+_CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
 Point = tuple[float, float, float]
 
@@ -93,9 +96,10 @@ def _sample(view: Images, snapshot: StoreSnapshot, places: Array) -> Array:
         return _voxels_at(view, snapshot, np.floor(places + 0.5).astype(np.int64))
     low = np.floor(places)
     share = (places - low)[:, None, :]
-    corners = low.astype(np.int64)[:, None, :] + _CORNERS * (share > 0)
+    ends = np.array(_CORNERS)
+    corners = low.astype(np.int64)[:, None, :] + ends * (share > 0)
     values = _voxels_at(view, snapshot, corners.reshape(-1, 3)).astype(np.float64)
-    weights = np.where(_CORNERS == 1, share, 1 - share).prod(axis=2)
+    weights = np.where(ends == 1, share, 1 - share).prod(axis=2)
     mixed: Array = (values.reshape(len(places), len(_CORNERS), -1) * weights[:, :, None]).sum(axis=1)
     return np.floor(mixed + 0.5) if view.voxel.dtype.kind == "u" else mixed
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
+from dvidkit.deferred import deferred
 from dvidkit.errors import CorruptData, VersionConflict
 from dvidkit.resolve import Conflict
 from dvidkit_images.boxes import Box, Patch
@@ -15,7 +14,11 @@ from dvidkit_images.keys import block_zyx
 from dvidkit_images.voxels import Array, copy_voxels
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dvidkit_images.datatype import Images
+else:
+    np = deferred("numpy")
 
 WINDOW_BYTES: Final = 64 << 20
 """Stored bytes that are held at a time, roughly; what a store lends it must keep in place."""

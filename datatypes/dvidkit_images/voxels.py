@@ -7,14 +7,20 @@ Inside, a volume is always three-dimensional with one *packed* value for a voxel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
+from dvidkit.deferred import deferred
 from dvidkit.errors import BadPayload, BadType
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+else:
+    np = deferred("numpy")
+    Array = Any
 
 
 @dataclass(frozen=True)
@@ -22,19 +28,24 @@ class Voxel:
     """A kind of voxel.
 
     Attributes:
-        dtype: of one channel, little-endian.
+        code: numpy's of one channel: ``<``, kind, bytes.
         channels: names of the channels; one has no axis of its own.
     """
 
-    dtype: np.dtype[Any]
+    code: str
     channels: tuple[str, ...]
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Of one channel, little-endian."""
+        return np.dtype(self.code)
 
     @property
     def size(self) -> int:
         """Bytes of one voxel."""
-        return self.dtype.itemsize * len(self.channels)
+        return int(self.code[2:]) * len(self.channels)
 
-    @property
+    @cached_property
     def packed(self) -> np.dtype[Any]:
         """The dtype of one whole voxel."""
         return self.dtype if len(self.channels) == 1 else np.dtype(f"<u{self.size}")
@@ -98,9 +109,9 @@ def copy_voxels(target: Array, source: Array) -> None:
 _WIDE: Final = 32
 """Bytes of a row above which moving it as one item is faster."""
 
-UINT8: Final = Voxel(np.dtype("<u1"), ("uint8",))
-UINT16: Final = Voxel(np.dtype("<u2"), ("uint16",))
-UINT32: Final = Voxel(np.dtype("<u4"), ("uint32",))
-UINT64: Final = Voxel(np.dtype("<u8"), ("uint64",))
-FLOAT32: Final = Voxel(np.dtype("<f4"), ("float32",))
-RGBA8: Final = Voxel(np.dtype("<u1"), ("red", "green", "blue", "alpha"))
+UINT8: Final = Voxel("<u1", ("uint8",))
+UINT16: Final = Voxel("<u2", ("uint16",))
+UINT32: Final = Voxel("<u4", ("uint32",))
+UINT64: Final = Voxel("<u8", ("uint64",))
+FLOAT32: Final = Voxel("<f4", ("float32",))
+RGBA8: Final = Voxel("<u1", ("red", "green", "blue", "alpha"))

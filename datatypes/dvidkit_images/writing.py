@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
+from dvidkit.deferred import deferred
 from dvidkit.resolve import Conflict
 from dvidkit_images.boxes import Box, Patch
 from dvidkit_images.codec import Decoder, Encoder
@@ -15,8 +14,12 @@ from dvidkit_images.reading import conflict_error, decoded, window_size
 from dvidkit_images.voxels import Array, copy_voxels
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dvidkit.mutations import Mutation
     from dvidkit_images.datatype import Images
+else:
+    np = deferred("numpy")
 
 _KEY_BYTES: Final = 64
 """More than the full key of a block and its tombstone take."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from dvidkit.datatype import Datatype
+from dvidkit.deferred import deferred
 from dvidkit.endpoints import BINARY, JSON, Query, Request, Response, endpoint, json_body, to_json, triple
 from dvidkit.errors import BadPayload, InvalidInputError, LimitError, OutOfBounds, UnsupportedError
 from dvidkit.resolve import Conflict
@@ -20,6 +19,12 @@ from dvidkit_roi.keys import LEAST, MOST, SPAN, Spans, bounds, spans_of, tkeys_o
 from dvidkit_roi.partition import partition_json
 from dvidkit_roi.settings import RoiSettings
 from dvidkit_roi.spans import Triple, as_spans, contains, normalised, voxel_mask
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = deferred("numpy")
 
 _NO_MIN: Final = (1 << 31) - 1
 _NO_MAX: Final = -(1 << 31)

@@ -14,20 +14,25 @@ Source: DVID ``datatype/roi/roi.go`` (``indexRLE``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
+from dvidkit.deferred import deferred
 from dvidkit.keys import TKeyClass
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Spans = npt.NDArray[np.int64]
+    """Rows of z, y, first x, last x, in blocks, both ends included: (n, 4)."""
+else:
+    np = deferred("numpy")
+    Spans = Any
 
 SPAN: Final = TKeyClass(90, "span of blocks", width=16)
 LEAST: Final = -(1 << 31) + 1
 MOST: Final = (1 << 31) - 1
 """Block coordinates of an roi; one value less than 32 bits hold, so that every span's length fits in 32 bits too."""
-
-Spans = npt.NDArray[np.int64]
-"""Rows of z, y, first x, last x, in blocks, both ends included: (n, 4)."""
 
 _HEAD: Final = SPAN.key(bytes(16))[:2]
 _SIZE: Final = 18

@@ -7,14 +7,18 @@ that the region's bounds do not begin at 0, and the ``optimized`` division are o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
+from dvidkit.deferred import deferred
 from dvidkit.errors import LimitError
 from dvidkit_roi.keys import LEAST, MOST, Spans
 from dvidkit_roi.spans import Triple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = deferred("numpy")
 
 MOST_SUBVOLUMES: Final = 1_000_000
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import numpy.typing as npt
-
+from dvidkit.deferred import deferred
 from dvidkit.errors import BadPayload, OutOfBounds
 from dvidkit_roi.keys import LEAST, MOST, Spans
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = deferred("numpy")
 
 Triple = tuple[int, int, int]
 
