@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from dvidkit.endpoints import Endpoint, Request, Response
 from dvidkit.errors import VersionConflict
-from dvidkit.http.auth import ANONYMOUS, Caller, Gatekeeper
+from dvidkit.http.auth import Caller, Gatekeeper
 from dvidkit.http.console import ConsoleApi
 from dvidkit.http.cors import Cors
 from dvidkit.http.metrics import Metrics
@@ -24,6 +25,7 @@ from dvidkit.http.service import ServiceConfig
 from dvidkit.http.status import PROBLEM, HTTPError, error_response
 from dvidkit.http.view import ViewApi
 from dvidkit.http.wire import (
+    NO_BODY,
     BodyStream,
     Pace,
     Receive,
@@ -35,8 +37,8 @@ from dvidkit.http.wire import (
     query_of,
     raw_path,
     read_body,
-    send_response,
     send_stream,
+    start_of,
     take,
 )
 from dvidkit.http.writing import Writing
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("dvidkit.http.app")
 _MOST_SIDES: Final = 16
+_NO_QUERY: Final = MappingProxyType[str, str]({})
 _QUICK: Final = 1 << 16
 """Bytes of a body above which no endpoint is quick: to check and compress them takes longer than a thread's turn."""
 
@@ -73,7 +76,7 @@ class App:
         for api in (ConsoleApi(self), ServerApi(self), RepoApi(self), NodeApi(self), ViewApi(self)):
             self.routes.extend(api.endpoints, api)
         self._fixed = {
-            f"/{route.endpoint.path}".encode(): route
+            f"/{route.path}".encode(): (route, _NO_QUERY, None)
             for route in self.routes.all
             if route.endpoint.method == "GET" and not route.names
         }
@@ -87,14 +90,47 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI 3 has it."""
-        if scope["type"] == "http":
-            await self._serve(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
-        else:
-            raise RuntimeError(f"dvidkit does not speak {scope['type']}")
+        if scope["type"] != "http":
+            await self._live(scope, receive, send)
+            return
+        begun = perf_counter()
+        method, where, first = scope["method"], "unmatched", b""
+        head = method == "HEAD"
+        try:
+            if method == "OPTIONS":
+                response = Response(status=204, headers={"allow": ", ".join(METHODS)})
+            else:
+                route, parameters, target = self._route(scope)
+                where = route.path
+                if not route.plain or not self.gatekeeper.trivial:
+                    response = await self._answer(route, parameters, target, scope, receive)
+                elif target is None:
+                    response = route.handler(_plain(scope, parameters))
+                else:
+                    response = route.handler(target[0].at(target[1]), _plain(scope, parameters))
+            if not head and not isinstance(response.body, bytes):
+                first = await self.pool.run(take, response.body)
+        except Exception as error:
+            response = self._failed(error, scope)
+        extra = self._cors.headers(scope)
+        try:
+            if isinstance(response.body, bytes):
+                await send(start_of(response, extra))
+                await send(
+                    {"type": "http.response.body", "body": b"" if head or response.status in NO_BODY else response.body}
+                )
+            else:
+                await send_stream(send, receive, response, extra, self.pool.finish, first, head=head)
+        except Exception:
+            _LOG.exception("an answer broke off")
+            raise
+        finally:
+            self.metrics.count(method, where, response.status, perf_counter() - begun)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Begin and end with the server."""
+        if scope["type"] != "lifespan":
+            raise RuntimeError(f"dvidkit does not speak {scope['type']}")
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -105,35 +141,6 @@ class App:
                 return
 
     # --- one request -------------------------------------------------------------------------------------------------
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = perf_counter()
-        method, where, first = scope["method"], "unmatched", b""
-        head = method == "HEAD"
-        try:
-            if method == "OPTIONS":
-                response = Response(status=204, headers={"allow": ", ".join(METHODS)})
-            else:
-                route, parameters, target = self._route(scope)
-                where = route.endpoint.path
-                if route.endpoint.mutates:
-                    self._cors.guard(scope)
-                response = await self._answer(route, parameters, target, scope, receive)
-            if not isinstance(response.body, bytes) and not head:
-                first = await self.pool.run(take, response.body)
-        except Exception as error:
-            response = self._failed(error, scope)
-        extra = self._cors.headers(scope)
-        try:
-            if isinstance(response.body, bytes):
-                await send_response(send, response, extra, head=head)
-            else:
-                await send_stream(send, receive, response, extra, self.pool.finish, first, head=head)
-        except Exception:
-            _LOG.exception("an answer broke off")
-            raise
-        finally:
-            self.metrics.count(method, where, response.status, perf_counter() - begun)
 
     def _failed(self, error: Exception, scope: Scope) -> Response:
         path = raw_path(scope).decode("latin-1")
@@ -154,13 +161,13 @@ class App:
         rest = below.partition("/")[2]
         return [(uuid, f"{before}{node}{quote(uuid, safe='')}/{rest}" if node else "") for uuid in uuids[:_MOST_SIDES]]
 
-    def _route(self, scope: Scope) -> tuple[Route, dict[str, str], Any]:
+    def _route(self, scope: Scope) -> tuple[Route, Mapping[str, str], Any]:
         """The endpoint of a request, its parameters, and the instance at its version if it is one of a datatype."""
         method: str = scope["method"]
-        if method == "GET" and not scope.get("root_path"):
-            fixed = self._fixed.get(raw_path(scope))
-            if fixed is not None:
-                return fixed, {}, None
+        if method == "GET":
+            fixed = self._fixed.get(scope.get("raw_path", b""))
+            if fixed is not None and not scope.get("root_path"):
+                return fixed
         if method == "POST" and any(
             name == b"x-http-method-override" and value == b"GET" for name, value in scope["headers"]
         ):
@@ -203,25 +210,10 @@ class App:
     async def _answer(
         self, route: Route, parameters: Mapping[str, str], target: Any, scope: Scope, receive: Receive
     ) -> Response:
-        endpoint = route.endpoint
-        query = query_of(scope)
-        if endpoint.mutates or endpoint.takes or endpoint.heavy or not self.gatekeeper.trivial or endpoint.role:
-            return await self._answer_fully(route, parameters, target, query, scope, receive)
-        request = Request(
-            scope["method"], parameters, query, _LazyHeaders(scope), b"", query.get("u", ""), query.get("app", "")
-        )
-        return self._call(route, target, request, ANONYMOUS)
-
-    async def _answer_fully(
-        self,
-        route: Route,
-        parameters: Mapping[str, str],
-        target: Any,
-        query: dict[str, str],
-        scope: Scope,
-        receive: Receive,
-    ) -> Response:
         endpoint, headers = route.endpoint, _LazyHeaders(scope)
+        if endpoint.mutates:
+            self._cors.guard(scope)
+        query = query_of(scope)
         client = scope.get("client") or ("", 0)
         caller = self.gatekeeper.identify(headers, query, client[0])
         self.gatekeeper.check(caller, endpoint)
@@ -274,6 +266,15 @@ class App:
         response = route.handler(view, request)
         await written
         return response
+
+
+def _plain(scope: Scope, parameters: Mapping[str, str]) -> Request:
+    """A request without a body, of nobody in particular."""
+    if not scope["query_string"]:
+        return Request(scope["method"], parameters, _NO_QUERY, _LazyHeaders(scope))
+    query = query_of(scope)
+    user, app = query.get("u", ""), query.get("app", "")
+    return Request(scope["method"], parameters, query, _LazyHeaders(scope), b"", user, app)
 
 
 class _LazyHeaders(Mapping[str, str]):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dvidkit.http.status import HTTPError
-from dvidkit.http.wire import Scope
+from dvidkit.http.wire import Headers, Scope
 
 _ANY: Final = (b"access-control-allow-origin", b"*")
 _READS: Final = (b"access-control-allow-methods", b"GET, HEAD")
@@ -42,12 +42,12 @@ class Cors:
     def __init__(self, origins: Sequence[str], *, timing: bool) -> None:
         self._all = "*" in origins
         self._origins = {origin.rstrip("/").encode() for origin in origins}
-        self._always = [(b"timing-allow-origin", b"*")] if timing else []
-        self._open = [_ANY, _EXPOSED, *self._always]
+        self._always: Headers = ((b"timing-allow-origin", b"*"),) if timing else ()
+        self._open: Headers = (_ANY, _EXPOSED, *self._always)
         if self._origins and not self._all:
-            self._always.append((b"vary", b"Origin"))
+            self._always = (*self._always, (b"vary", b"Origin"))
 
-    def headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+    def headers(self, scope: Scope) -> Headers:
         """For the answer to this request."""
         method = scope["method"]
         if method == "OPTIONS":
@@ -57,16 +57,16 @@ class Cors:
         origin = _header(scope, b"origin")
         if origin not in self._origins:
             return self._always
-        return [(b"access-control-allow-origin", origin), _EXPOSED, *self._always]
+        return ((b"access-control-allow-origin", origin), _EXPOSED, *self._always)
 
-    def _preflight(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+    def _preflight(self, scope: Scope) -> Headers:
         origin = _header(scope, b"origin")
         if not self._origins:
-            return [_ANY, _READS, *_PREFLIGHT, *self._always]
+            return (_ANY, _READS, *_PREFLIGHT, *self._always)
         if not self._all and origin not in self._origins:
             return self._always
         allowed = _ANY if self._all else (b"access-control-allow-origin", origin)
-        return [allowed, _EVERYTHING, *_PREFLIGHT, *self._always]
+        return (allowed, _EVERYTHING, *_PREFLIGHT, *self._always)
 
     def guard(self, scope: Scope) -> None:
         """Refuse a change that a page of a foreign origin asks for.

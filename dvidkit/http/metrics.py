@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Iterator
+from operator import itemgetter
 
 from dvidkit.http.routes import METHODS
 from dvidkit.kernel import Kernel
 
 _BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class _Row:
+    """Answers of one kind: how many took up to each bound, and longer, and seconds of all together."""
+
+    __slots__ = ("below", "seconds")
+
+    def __init__(self) -> None:
+        self.below = [0] * (len(_BUCKETS) + 1)
+        self.seconds = 0.0
 
 
 class Metrics:
@@ -21,30 +32,23 @@ class Metrics:
 
     def __init__(self) -> None:
         self.started = time.time()
-        self._answers: Counter[tuple[str, str, int]] = Counter()
-        self._seconds: Counter[str] = Counter()
-        self._below: dict[str, list[int]] = {}
+        self._rows: dict[tuple[str, str, int], _Row] = {}
 
     def count(self, method: str, path: str, status: int, seconds: float) -> None:
         """One answer."""
+        row = self._rows.get((method, path, status)) or self._row(method, path, status)
+        row.below[bisect_left(_BUCKETS, seconds)] += 1
+        row.seconds += seconds
+
+    def _row(self, method: str, path: str, status: int) -> _Row:
         if method not in METHODS:
             method = "other"
-        self._answers[method, path, status] += 1
-        self._seconds[path] += seconds  # type: ignore[assignment]
-        below = self._below.get(path)
-        if below is None:
-            below = self._below[path] = [0] * (len(_BUCKETS) + 1)
-        place = 0
-        for bound in _BUCKETS:
-            if seconds <= bound:
-                break
-            place += 1
-        below[place] += 1
+        return self._rows.setdefault((method, path, status), _Row())
 
     @property
     def requests(self) -> int:
         """Answers so far."""
-        return sum(self._answers.values())
+        return sum(sum(row.below) for row in self._rows.values())
 
     def text(self, kernel: Kernel, active: int) -> str:
         """Everything, in Prometheus' text format."""
@@ -53,18 +57,19 @@ class Metrics:
     def _requests(self) -> Iterator[str]:
         yield "# HELP dvidkit_requests_total Requests answered, by endpoint and status."
         yield "# TYPE dvidkit_requests_total counter"
-        for (method, path, status), number in sorted(self._answers.items()):
-            yield f'dvidkit_requests_total{{method="{method}",endpoint="{path}",status="{status}"}} {number}'
+        for (method, path, status), row in sorted(self._rows.items(), key=itemgetter(0)):
+            yield f'dvidkit_requests_total{{method="{method}",endpoint="{path}",status="{status}"}} {sum(row.below)}'
 
     def _durations(self) -> Iterator[str]:
         yield "# HELP dvidkit_request_seconds Time to answer, by endpoint."
         yield "# TYPE dvidkit_request_seconds histogram"
-        for path, counts in sorted(self._below.items()):
+        for path in sorted({path for _, path, _ in self._rows}):
+            rows = [row for (_, each, _), row in self._rows.items() if each == path]
             total = 0
-            for bound, number in zip((*_BUCKETS, "+Inf"), counts, strict=True):
-                total += number
+            for place, bound in enumerate((*_BUCKETS, "+Inf")):
+                total += sum(row.below[place] for row in rows)
                 yield f'dvidkit_request_seconds_bucket{{endpoint="{path}",le="{bound}"}} {total}'
-            yield f'dvidkit_request_seconds_sum{{endpoint="{path}"}} {self._seconds[path]:.6f}'
+            yield f'dvidkit_request_seconds_sum{{endpoint="{path}"}} {sum(row.seconds for row in rows):.6f}'
             yield f'dvidkit_request_seconds_count{{endpoint="{path}"}} {total}'
 
     @staticmethod

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
@@ -13,11 +14,13 @@ from dvidkit.endpoints import Response
 from dvidkit.http.status import HTTPError
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_NO_BODY: Final = frozenset({204, 304})
+NO_BODY: Final = frozenset({204, 304})
+"""Statuses of answers without a body."""
 _LONGEST_NUMBER: Final = 18
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
+Headers = tuple[tuple[bytes, bytes], ...]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -189,28 +192,33 @@ class _Begun:
                 return message
 
 
-async def send_response(send: Send, response: Response, extra: list[tuple[bytes, bytes]], *, head: bool) -> None:
-    """Send an answer whose body is bytes; of one to ``HEAD`` only the headers."""
-    body = response.body
-    assert isinstance(body, bytes)
-    if response.status in _NO_BODY:
-        body, headers = b"", []
+def start_of(response: Response, extra: Headers) -> Message:
+    """What begins an answer whose body is bytes."""
+    status, body = response.status, response.body
+    if status in NO_BODY:
+        headers = [*_headers(response), *extra]
     else:
-        headers = [(b"content-length", b"%d" % len(body))]
-        if response.media_type:
-            headers.append((b"content-type", response.media_type.encode("latin-1")))
-    if response.headers:
-        headers += _headers(response)
-    await send({"type": "http.response.start", "status": response.status, "headers": headers + extra})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+        assert isinstance(body, bytes)
+        headers = [(b"content-length", b"%d" % len(body)), *_typed(response.media_type, extra)]
+        if response.headers:
+            headers += _headers(response)
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+@lru_cache(maxsize=256)
+def _typed(media_type: str, extra: Headers) -> Headers:
+    return (_header("content-type", media_type), *extra) if media_type else extra
 
 
 def _headers(response: Response) -> list[tuple[bytes, bytes]]:
-    """The endpoint's own headers; whatever stands in a value, it is one header on one line."""
-    return [
-        (name.lower().encode("latin-1"), _CONTROL.sub("?", value).encode("latin-1", "backslashreplace"))
-        for name, value in response.headers.items()
-    ]
+    """The endpoint's own headers."""
+    return [_header(name, value) for name, value in response.headers.items()]
+
+
+@lru_cache(maxsize=256)
+def _header(name: str, value: str) -> tuple[bytes, bytes]:
+    """Whatever stands in a value, it is one header on one line."""
+    return name.lower().encode("latin-1"), _CONTROL.sub("?", value).encode("latin-1", "backslashreplace")
 
 
 Run = Callable[..., Awaitable[Any]]
@@ -220,7 +228,7 @@ async def send_stream(
     send: Send,
     receive: Receive,
     response: Response,
-    extra: list[tuple[bytes, bytes]],
+    extra: Headers,
     run: Run,
     first: bytes,
     *,
@@ -238,8 +246,8 @@ async def send_stream(
     assert not isinstance(pieces, bytes)
     headers = _headers(response)
     if response.media_type:
-        headers.append((b"content-type", response.media_type.encode("latin-1")))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers + extra})
+        headers.append(_header("content-type", response.media_type))
+    await send({"type": "http.response.start", "status": response.status, "headers": [*headers, *extra]})
     gone = asyncio.ensure_future(_gone(receive))
     try:
         while first and not head and not gone.done():
