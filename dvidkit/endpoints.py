@@ -50,6 +50,7 @@ class Endpoint:
             asked for, ``"admin"`` administrators.
         quick: takes microseconds but for its mutation, which is its last act and locks nothing, so that a server may
             call it in its event loop and answer when the mutation is written.
+        public: tells nothing of what is stored: anyone may ask, also where reading needs a token.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Endpoint:
     streams: bool = False
     role: str = ""
     quick: bool = False
+    public: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -143,11 +145,12 @@ def endpoint(
     streams: bool = False,
     role: str = "",
     quick: bool = False,
+    public: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a datatype an endpoint. May be used several times on one method, for several rows.
 
     Args:
-        method, path, query, takes, returns, heavy, streams, role, quick: see ``Endpoint``.
+        method, path, query, takes, returns, heavy, streams, role, quick, public: see ``Endpoint``.
         mutates: unless given, everything but ``GET`` and ``HEAD``.
     """
 
@@ -167,6 +170,7 @@ def endpoint(
             streams,
             role,
             quick,
+            public,
         )
         setattr(function, _ENDPOINTS, (row, *getattr(function, _ENDPOINTS, ())))
         return function

@@ -83,7 +83,7 @@ class Gatekeeper:
         config = self._config
         if endpoint.mutates and config.mode == "readonly":
             raise HTTPError(400, "the server is in read-only mode")
-        personal = endpoint.mutates or endpoint.role or not config.public_read
+        personal = endpoint.mutates or endpoint.role or not (config.public_read or endpoint.public)
         if config.jwt_secret and not caller.signed and personal:
             raise HTTPError(401, "this needs a token", www_authenticate="Bearer")
         if endpoint.role == "admin" and not caller.admin and (config.admin_token or config.jwt_secret):

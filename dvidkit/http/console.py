@@ -26,8 +26,8 @@ class ConsoleApi(Api):
         super().__init__(app)
         self._page = files("dvidkit.http").joinpath("console.html").read_bytes()
 
-    @endpoint("GET", "console", returns=_HTML)
-    @endpoint("GET", "", returns=_HTML)
+    @endpoint("GET", "console", returns=_HTML, public=True)
+    @endpoint("GET", "", returns=_HTML, public=True)
     def console(self, request: Request) -> Response:
         """The console: repos, versions, slices of volumes, keys and values, as a page."""
         return Response(self._page, _HTML, headers=_HEADERS)

@@ -73,8 +73,8 @@ _AUTH: Final = (
         "auth",
         "enforce",
         "choice",
-        "`token`: requests need a JSON Web Token (see `jwt_secret_file`). `authfile` and `dsg` are refused: what they "
-        "ask for cannot be checked here",
+        "`token`: requests need a JSON Web Token; so too where a secret is given (`jwt_secret_file`) and nothing "
+        "said here. `authfile` and `dsg` are refused: what they ask for cannot be checked here",
         choices=("", "none", "token", "authfile", "dsg"),
     ),
     Key("auth", "enforce_internal", "text", "all requests are treated alike, which is stricter", applies=False),

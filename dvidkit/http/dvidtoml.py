@@ -95,8 +95,9 @@ class _Translation:
 
     def _secret(self) -> str:
         """The secret for tokens, if they are asked for."""
-        enforce = self._doc.get("auth", "enforce") or ("token" if self._doc.get("auth", "proxy_address") else "none")
-        secret = self._from_file("jwt_secret_file") or self._environment.jwt_secret
+        get = self._doc.get
+        secrets = get("dvidkit", "jwt_secret_file", "") or self._environment.jwt_secret
+        enforce = get("auth", "enforce") or ("token" if secrets or get("auth", "proxy_address") else "none")
         if enforce in ("authfile", "dsg"):
             raise self._doc.fault(
                 f"dvidkit cannot check what {enforce!r} asks for, and would be open to everybody; use 'token', or an "
@@ -105,12 +106,21 @@ class _Translation:
                 "enforce",
             )
         if enforce == "none":
+            self._without_tokens()
             return ""
-        if not secret:
+        if not secrets:
             raise self._doc.fault(
                 "tokens need a secret: [dvidkit] jwt_secret_file, or DVIDKIT_JWT_SECRET", "auth", "enforce"
             )
-        return secret
+        return self._from_file("jwt_secret_file") or self._environment.jwt_secret
+
+    def _without_tokens(self) -> None:
+        """What only tokens could keep is refused: else who wrote it believes in a guard that is not there."""
+        for key in ("jwt_secret_file", "public_read"):
+            if self._doc.sections.get("dvidkit", {}).get(key, True) is not True:
+                raise self._doc.fault(
+                    "without tokens the service would be open to everybody: [auth] enforce = 'token'", "dvidkit", key
+                )
 
     def _from_file(self, key: str) -> str:
         path = self._doc.get("dvidkit", key, "")

@@ -47,8 +47,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         repo = kernel.repos.create("brain", HOSTILE)
         repo.create_instance("uint8blk", "gray", BlockSize="16,16,16")
         repo.create_instance("keyvalue", "notes")
+        repo.create_instance("uint8blk", "wide", BlockSize="64,64,4")
         repo.create_instance("roi", "region")
         repo.root["gray"].write((-4, 8, 100), voxels)
+        repo.root["wide"].write((0, 0, 0), np.resize(voxels, (2, 1100, 1200)))
         repo.root["notes"].put("a b?", b'{"x":[1,2]}')
         repo.root["notes"].put(HOSTILE, HOSTILE.encode())
         repo.root["notes"].put("binary", b"\xff\x00")
@@ -89,7 +91,7 @@ def test_the_page(page: Any, scene: Scene) -> None:
     assert page.js("document.querySelectorAll('#graph circle').length") == 4
     assert page.js("document.querySelectorAll('#graph path').length") == 4
     assert page.js("[...document.querySelectorAll('#instances button')].map(b => b.textContent).join()") == (
-        "gray uint8blk,notes keyvalue,region roi"
+        "gray uint8blk,notes keyvalue,region roi,wide uint8blk"
     )
     settings = page.js("document.querySelector('#settings table').innerText")
     assert "BlockSize\t[16,16,16]" in settings
@@ -114,6 +116,47 @@ def test_slices(page: Any, scene: Scene) -> None:
         assert page.until(f"document.querySelector('#planes [aria-pressed=true]').textContent == '{plane}'")
         got = slice_of(page, tail)
         assert np.array_equal(got, wanted)
+
+
+def test_dragging(page: Any, scene: Scene) -> None:
+    """Moves what is larger than the picture with the pointer, however slowly it goes."""
+    opened(page, scene, "wide")
+    slice_of(page, "xy/87_37_0")
+    scale = page.js("document.getElementById('slice').width / document.getElementById('slice').clientWidth")
+    x, y = page.js("(r => [r.x + 100, r.y + 100])(document.getElementById('slice').getBoundingClientRect())")
+    mouse = {"button": "left", "buttons": 1, "clickCount": 1}
+    page.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, **mouse)
+    for n in range(1, 41):
+        page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + n / 2, y=y + n / 4, **mouse)
+    page.call("Input.dispatchMouseEvent", type="mouseReleased", x=x + 20, y=y + 10, **mouse)
+    moved = [87 - int(20 * scale), 37 - int(10 * scale)]
+    near = [f"xy/{moved[0] + a}_{moved[1] + b}_0" for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    page.until(f"{json.dumps(near)}.some(each => document.getElementById('slice').dataset.shown.endsWith(each))")
+
+
+def test_a_token(page: Any, tmp_path: Path) -> None:
+    """Is asked for in words, taken from its field and sent; nothing is shown without it."""
+    (tmp_path / "secret").write_text("only for this test, and long enough to sign with")
+    (tmp_path / "admin").write_text("an administrator's word")
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[store.default]\nengine = "lmdb"\npath = "store"\n'
+        '[dvidkit]\njwt_secret_file = "secret"\nadmin_token_file = "admin"\npublic_read = false\n'
+    )
+    with Served(config, log=tmp_path / "server.log") as served:
+        admin = {"Authorization": "Bearer an administrator's word"}
+        client = served.client()
+        assert client.post("/api/repos", {"alias": "closed"}, **admin).status == 200
+        token = client.get("/api/server/token?user=reader", **admin).body.decode()
+        page.open(f"{served.url}/")
+        assert "401" in page.until("document.getElementById('said')?.textContent")
+        assert page.js("document.querySelectorAll('#repos option').length") == 0
+        page.js("document.getElementById('token').focus()")
+        page.call("Input.insertText", text=token)
+        page.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", text="\r")
+        page.until("document.querySelectorAll('#versions button').length == 1")
+        assert page.js("document.getElementById('repos').selectedOptions[0].text") == "closed"
+        assert page.js("document.getElementById('said').textContent") == ""
 
 
 def test_scrolling_across_versions(page: Any, scene: Scene) -> None:

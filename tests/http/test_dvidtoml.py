@@ -159,7 +159,7 @@ def test_every_key_has_a_home(tmp_path: Path) -> None:
         "store.x.engine": "lmdb",
         "backend.x.store": "x",
         "backend.x.log": "x",
-        "auth.enforce": "none",
+        "auth.enforce": "token",
         "server.httpAddress": "x:1",
         "dvidkit.admin_token_file": "secret",
         "dvidkit.jwt_secret_file": "secret",
@@ -258,6 +258,11 @@ TWO = (
         (STORE + '[auth]\nenforce = "authfile"\n', "open to everybody"),
         (STORE + '[auth]\nenforce = "token"\n', "tokens need a secret"),
         (STORE + '[auth]\nproxy_address = "http://x"\n', "tokens need a secret"),
+        (STORE + "[dvidkit]\npublic_read = false\n", "c.toml:5: without tokens"),
+        (
+            STORE + '[auth]\nenforce = "none"\n[dvidkit]\njwt_secret_file = "secret"\n',
+            "open to everybody: [auth] enforce = 'token'",
+        ),
         (STORE + '[server]\ncorsDomains = ["a b"]\n', "'a b' is no domain"),
     ],
 )
@@ -287,13 +292,16 @@ def test_tokens(tmp_path: Path) -> None:
     secret = "s" * 32
     (tmp_path / "secret").write_text(secret + "\n")
     asked = STORE + '[auth]\nenforce = "token"\n'
-    by_file = parse(tmp_path, asked + '[dvidkit]\njwt_secret_file = "secret"\n')
+    file = '[dvidkit]\njwt_secret_file = "secret"\n'
+    by_file = parse(tmp_path, asked + file)
     by_environment = parse(tmp_path, asked, jwt_secret=secret, admin_token="adm")
     open_reads = parse(tmp_path, asked + "[dvidkit]\npublic_read = true\n", jwt_secret=secret)
     for config, public in ((by_file, False), (by_environment, False), (open_reads, True)):
         assert (config.service.jwt_secret, config.service.public_read) == (secret, public)
     assert by_environment.service.admin_token == "adm"
-    assert parse(tmp_path, STORE, jwt_secret=secret).service.jwt_secret == ""
+    for unsaid in (parse(tmp_path, STORE, jwt_secret=secret), parse(tmp_path, f"{STORE}{file}")):
+        assert (unsaid.service.jwt_secret, unsaid.service.public_read) == (secret, False)
+    assert parse(tmp_path, STORE + '[auth]\nenforce = "none"\n', jwt_secret=secret).service.jwt_secret == ""
 
 
 @pytest.mark.parametrize("content", ["", "\n", "one\ntwo\n"])

@@ -117,6 +117,13 @@ def test_the_role_matrix(make_service: Any, secret: str) -> None:
             assert service(method, url, headers=user).status_code == 403, (method, url)
 
 
+def test_where_reading_needs_a_token(make_service: Any, secret: str) -> None:
+    """Nothing is read without one but what tells nothing: the console's page, in which one is given."""
+    service = make_service(jwt_secret=secret, public_read=False)
+    public = {url for method, url, _ in rows(service) if method == "GET" and service(method, url).status_code != 401}
+    assert public == {"/", "/console"}
+
+
 def test_read_only_refuses_every_change(make_service: Any) -> None:
     """Every row that changes something is 400, and no other."""
     service = make_service(mode="readonly")
