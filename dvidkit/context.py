@@ -1,7 +1,7 @@
 """Contexts: where an operation reads and writes.
 
 A context holds the parts of the full key that do not change from call to call, so that a read builds its key by one
-concatenation. Contexts are immutable and may be shared between threads.
+concatenation. Contexts are immutable, but for a hint of no consequence, and may be shared between threads.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class VersionedContext:
         tombstone: what follows the TKey of a deletion made here.
         decides: see ``Ancestry``.
         ceiling: with the TKey before it, sorts after every entry this version might see.
+        own: a hint: the entry that was read last was written here, so the next is looked for here first.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class VersionedContext:
         "classes",
         "decides",
         "instance",
+        "own",
         "prefix",
         "slot",
         "suffix",
@@ -96,6 +98,7 @@ class VersionedContext:
         self.decides = self.ancestry.decides
         self.ceiling = self.suffix[:4] + _AFTER_ALL[4:] if self.ancestry.monotone else _AFTER_ALL
         self.classes = _by_id(classes)
+        self.own = True
 
     def __repr__(self) -> str:
         return f"VersionedContext(instance={self.instance}, version={self.version})"

@@ -33,7 +33,9 @@ class PointReader:
     """The reads of one TKey, or of several that are named."""
 
     _access: Access
+    _get: Callable[[bytes], bytes | None]
     _last_before: Callable[..., Any]
+    _first_from: Callable[..., Any]
     _sealed: bool
     _limits: Limits
     _total: Counters
@@ -42,7 +44,9 @@ class PointReader:
     def _use(self, access: Access) -> None:
         """Read through this from now on."""
         self._access = access
+        self._get = access.get
         self._last_before = access.last_before
+        self._first_from = access.first_from
 
     def _instant(self) -> AbstractContextManager[Access]:
         """Reads of one instant; a snapshot's own reads are that already."""
@@ -57,56 +61,73 @@ class PointReader:
         """
         try:
             base = ctx.prefix + tkey
-            end = base + ctx.ceiling  # type: ignore[union-attr]
+            own = ctx.own  # type: ignore[union-attr]
         except (TypeError, AttributeError):
             return self._get_plain(ctx, tkey)
-        entry = self._last_before(end, base)
-        if entry is None:
-            self._refuse_long(base)
-            return None
-        key, stored = entry
-        try:
-            live = ctx.decides[key[-9:]]  # type: ignore[union-attr]
-        except KeyError:
-            return self._get_searching(cast(VersionedContext, ctx), base)
-        if len(key) != len(end):
-            return self._get_searching(cast(VersionedContext, ctx), base)
-        if not live:
-            return None
+        if not own or (stored := self._get(key := base + ctx.suffix)) is None:  # type: ignore[union-attr]
+            end = base + ctx.ceiling  # type: ignore[union-attr]
+            entry = self._last_before(end, base)
+            if entry is None:
+                self._refuse_long(base)
+                return None
+            key, stored = entry
+            tail = key[-9:]
+            ctx.own = tail == ctx.suffix  # type: ignore[union-attr]
+            live = ctx.decides.get(tail)  # type: ignore[union-attr]
+            if not live or len(key) != len(end):
+                return self._get_searching(cast(VersionedContext, ctx), base, key)
         self._gets += 1
         if self._sealed:
             if crc32(stored, crc32(key, SEAL)) != SEAL:
                 raise checksum.corrupt(key)
-            return stored[:-4]  # type: ignore[no-any-return]
-        return stored  # type: ignore[no-any-return]
+            return stored[:-4]
+        return stored
 
     def exists(self, ctx: Context, tkey: bytes) -> bool:
         """Whether ``get`` would return a value; raises when ``get`` would raise ``VersionConflict``."""
         try:
             base = ctx.prefix + tkey
-            end = base + ctx.ceiling  # type: ignore[union-attr]
+            own = ctx.own  # type: ignore[union-attr]
         except (TypeError, AttributeError):
             return self._access.get(self._plain_key(ctx, tkey)) is not None
+        if own:
+            key = base + ctx.suffix  # type: ignore[union-attr]
+            if self._first_from(key, key + b"\x00", keys_only=True) is not None:
+                return True
+        end = base + ctx.ceiling  # type: ignore[union-attr]
         key = self._last_before(end, base, keys_only=True)
         if key is None:
             self._refuse_long(base)
             return False
-        if len(key) == len(end):
-            live = ctx.decides.get(key[-9:])  # type: ignore[union-attr]
-            if live is not None:
-                return live
-        with self._instant() as access:
-            return winner(access, cast(VersionedContext, ctx), base, keys_only=True) is not None
+        tail = key[-9:]
+        ctx.own = tail == ctx.suffix  # type: ignore[union-attr]
+        if ctx.decides.get(tail) and len(key) == len(end):  # type: ignore[union-attr]
+            return True
+        return self._search(cast(VersionedContext, ctx), base, key, keys_only=True) is not None
 
-    def _get_searching(self, ctx: VersionedContext, base: bytes) -> bytes | None:
-        """``get`` where the last entry does not decide alone."""
-        with self._instant() as access:
-            entry = winner(access, ctx, base)
+    def _get_searching(self, ctx: VersionedContext, base: bytes, last: bytes) -> bytes | None:
+        """``get`` where the entry with the last key is not what is wanted."""
+        entry = self._search(ctx, base, last)
         if entry is None:
             return None
         self._gets += 1
         key, stored = entry
         return checksum.unseal(key, stored) if self._sealed else stored
+
+    def _search(self, ctx: VersionedContext, base: bytes, last: bytes, *, keys_only: bool = False) -> Any:
+        """The entry that the context sees, or ``None``, where that with the last key is not a value that decides.
+
+        No write leaves a value beside a tombstone of one version. Where that was done to a store, the value is read,
+        as it is where it is looked for first.
+        """
+        if last == base + ctx.tombstone:
+            key = base + ctx.suffix
+            stored = self._get(key)
+            return None if stored is None else key if keys_only else (key, stored)
+        if len(last) == len(base) + SUFFIX_SIZE and ctx.decides.get(last[-SUFFIX_SIZE:]) is False:
+            return None
+        with self._instant() as access:
+            return winner(access, ctx, base, keys_only=keys_only)
 
     def _refuse_long(self, base: bytes) -> None:
         """A key that no engine could hold is not merely absent."""

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 
 import lmdb
 
-from dvidkit.engine import Batch, Item, OpenReport, StoreConfig
+from dvidkit.engine import Batch, OpenReport, StoreConfig
 from dvidkit.errors import (
     ConflictError,
     LimitError,
@@ -33,8 +33,9 @@ from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_lmdb.copying import copy_rows
 from dvidkit_lmdb.environment import LAYOUT, forget_closed, is_noted, lengthened, note_closed, open_environment
 from dvidkit_lmdb.failures import busy_error, closed_error, translate
-from dvidkit_lmdb.readers import Readers, last_before_of
-from dvidkit_lmdb.views import TxnView, first_from, get_many
+from dvidkit_lmdb.points import first_from_of, get_of, last_before_of
+from dvidkit_lmdb.readers import Readers
+from dvidkit_lmdb.views import TxnView, get_many
 
 _GROW_AT: Final = 0.8
 _PAGES_PER_CHANGE: Final = 8
@@ -49,7 +50,8 @@ class LmdbStore:
     """See ``ByteStore``.
 
     Attributes:
-        seek_last_before: see ``SeekReader``.
+        get: see ``ByteReader``.
+        seek_last_before, seek_first_from: see ``SeekReader``.
     """
 
     def __init__(self, config: StoreConfig) -> None:
@@ -67,7 +69,9 @@ class LmdbStore:
         close_on_exec(self._directory.data)
         self.report = OpenReport(created=self._directory.created, notes=notes)
         self.readers = Readers(self._env, self.failure)
+        self.get: Callable[[bytes], bytes | None] = get_of(self.readers, self.failure)
         self.seek_last_before: Callable[..., Any] = last_before_of(self.readers, self.failure)
+        self.seek_first_from: Callable[..., Any] = first_from_of(self.readers, self.failure)
         self._views: weakref.WeakSet[TxnView] = weakref.WeakSet()
         self._viewing = threading.Lock()
         self._writing = threading.Lock()
@@ -95,32 +99,11 @@ class LmdbStore:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def get(self, key: bytes, /) -> bytes | None:
-        """See ``ByteReader.get``."""
-        reader = self.readers.take()
-        try:
-            return reader.txn.get(key) if key else None
-        except lmdb.Error as error:
-            raise self.failure(error) from error
-        finally:
-            self.readers.give(reader)
-
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """See ``ManyReader.get_many``."""
         reader = self.readers.take()
         try:
             return get_many(reader.cursor, keys)
-        except lmdb.Error as error:
-            raise self.failure(error) from error
-        finally:
-            self.readers.give(reader)
-
-    def seek_first_from(self, begin: bytes, end: bytes, /, *, keys_only: bool = False) -> Item | bytes | None:
-        """See ``SeekReader.seek_first_from``."""
-        reader = self.readers.take()
-        try:
-            found: Item | bytes | None = first_from(reader.cursor, begin, end, keys_only=keys_only)
-            return found
         except lmdb.Error as error:
             raise self.failure(error) from error
         finally:

@@ -96,3 +96,46 @@ def test_reads_are_counted(make_store: MakeStore) -> None:
     store.get_range(META, b"", b"\xff")
     assert (store.monitor.total.key_bytes_read, store.monitor.total.value_bytes_read) == (800, 1400)
     assert store.monitor.total.gets == 200
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_where_a_value_is_looked_for_first_changes_no_answer(
+    make_store: MakeStore, any_engine: Engine, own: bool
+) -> None:
+    """Whatever the context's hint says: own and inherited values and tombstones, siblings' entries and absent keys."""
+    store = make_store(any_engine)
+    dag = VersionDAG({1: (), 2: (1,), 3: (1,), 4: (2,)})
+    contexts = {version: VersionedContext(5, version, dag) for version in (1, 2, 3, 4)}
+    store.put_range(contexts[1], [(b"a", b"1"), (b"b", b"1"), (b"c", b"1"), (b"d", b"1")])
+    store.put_range(contexts[2], [(b"a", b"2"), (b"e", b"2")])
+    store.put_range(contexts[3], [(b"a", b"3"), (b"f", b"3"), (b"d", b"3")])
+    store.write_pairs(contexts[4], [(b"a", b"4"), (b"c", None), (b"e", None)])
+    wanted = {
+        1: [b"1", b"1", b"1", b"1", None, None],
+        2: [b"2", b"1", b"1", b"1", b"2", None],
+        3: [b"3", b"1", b"1", b"3", None, b"3"],
+        4: [b"4", b"1", None, b"1", None, None],
+    }
+    for version, values in wanted.items():
+        for tkey, value in zip((b"a", b"b", b"c", b"d", b"e", b"f"), values, strict=True):
+            ctx = contexts[version]
+            ctx.own = own
+            assert store.get(ctx, tkey) == value
+            ctx.own = own
+            assert store.exists(ctx, tkey) is (value is not None)
+            with store.snapshot() as snapshot:
+                ctx.own = own
+                assert snapshot.get(ctx, tkey) == value
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_value_beside_a_tombstone_of_its_version_is_read_alike(store: Store, own: bool) -> None:
+    """Only raw writes can leave both. Where values are looked for first then makes no difference either."""
+    dag = VersionDAG({1: (), 2: (1,)})
+    ctx = VersionedContext(5, 2, dag)
+    store.put(ctx, b"a", b"2")
+    store.raw_put(ctx.prefix + b"a" + ctx.tombstone, b"")
+    ctx.own = own
+    assert store.get(ctx, b"a") == b"2"
+    ctx.own = own
+    assert store.exists(ctx, b"a")
