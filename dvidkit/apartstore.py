@@ -19,13 +19,13 @@ _PAGE_BYTES: Final = 1 << 20
 class ApartCursor(Cursor):
     """See ``Cursor``. A subclass says how a value that is set apart is read, and what lies where those are."""
 
-    __slots__ = ("_simple",)
+    __slots__ = ("simple",)
 
-    _simple: bool
+    simple: bool
     """No value was set apart when the cursor was made."""
 
     @abstractmethod
-    def _whole_row(self, stored: bytes, value: bytes) -> Item:
+    def whole_row(self, stored: bytes, value: bytes) -> Item:
         """The row as it was written, of the driver's row."""
 
     @abstractmethod
@@ -41,13 +41,13 @@ class ApartCursor(Cursor):
         if keys_only:
             yield page if page[0] < HIGH and page[-1] < HIGH else list(map(row_key, page))
             return
-        if self._simple and page[0][0] < HIGH and page[-1][0] < HIGH:
+        if self.simple and page[0][0] < HIGH and page[-1][0] < HIGH:
             yield page
             return
         part: list[Item] = []
         room = _PAGE_BYTES
         for stored, value in page:
-            whole = (stored, value) if len(value) != POINTER_SIZE and stored < HIGH else self._whole_row(stored, value)
+            whole = (stored, value) if len(value) != POINTER_SIZE and stored < HIGH else self.whole_row(stored, value)
             part.append(whole)
             room -= len(whole[1])
             if room < 0:

@@ -183,8 +183,8 @@ class CursorPool:
 
     def abandon(self) -> None:
         """In a forked child: no cursor is handed out any more, and none is touched."""
-        leak(self.idle)
-        self.idle = []
+        leak(list(self.idle))
+        self.idle.clear()
         self._changed = threading.Condition()
         self._closed = True
 

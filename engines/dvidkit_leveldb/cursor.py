@@ -27,19 +27,20 @@ _PAGE_ROWS: Final = 1024
 class LevelCursor(ApartCursor):
     """See ``Cursor``. Every block that is read is checked."""
 
-    __slots__ = ("_apart", "_database", "_item", "_key", "_others", "_prev", "_raw", "_seek", "_snapshot")
+    __slots__ = ("_apart", "_database", "_others", "_raw", "_snapshot", "item", "key", "prev", "read", "seek")
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._snapshot = database.db.snapshot()
-        self._simple = not database.apart
+        self.read = self._snapshot.get
+        self.simple = not database.apart
         self._apart: Any = None
         self._others: set[Any] = set()
         self._begin()
 
     def _begin(self) -> None:
         raw = self._raw = self._snapshot.raw_iterator(verify_checksums=True)
-        self._seek, self._prev, self._key, self._item = raw.seek, raw.prev, raw.key, raw.item
+        self.seek, self.prev, self.key, self.item = raw.seek, raw.prev, raw.key, raw.item
 
     # --- one row -----------------------------------------------------------------------------------------------------
 
@@ -49,7 +50,7 @@ class LevelCursor(ApartCursor):
         try:
             value: bytes | None = self._snapshot.get(stored, verify_checksums=True)
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         return self._value_apart(stored, value) if value is not None and is_apart(value) else value
 
     def last_before(self, end: bytes, floor: bytes, keys_only: bool = False) -> Any:
@@ -58,36 +59,36 @@ class LevelCursor(ApartCursor):
             row = self._last_at_an_edge(stored_key(end), stored_key(floor))
         else:
             try:
-                self._seek(end)
-                self._prev()
+                self.seek(end)
+                self.prev()
                 if keys_only:
-                    key = self._key()
+                    key = self.key()
                     return key if key >= floor else None
-                row = self._item()
+                row = self.item()
             except plyvel.Error:
                 row = self._last_at_an_edge(end, floor)
             else:
                 if row[0] < floor:
                     return None
-                if self._simple:
+                if self.simple:
                     return row
         if row is None:
             return None
-        return row_key(row[0]) if keys_only else self._whole_row(*row)
+        return row_key(row[0]) if keys_only else self.whole_row(*row)
 
     def first_from(self, begin: bytes, end: bytes, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader.seek_first_from``."""
         end = stored_key(end)
         try:
-            self._seek(stored_key(begin))
-            key: bytes = self._key()
+            self.seek(stored_key(begin))
+            key: bytes = self.key()
             if key >= end:
                 return None
-            return row_key(key) if keys_only else self._whole_row(*self._item())
+            return row_key(key) if keys_only else self.whole_row(*self.item())
         except plyvel.IteratorInvalidError:
             return None
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
 
     def _last_at_an_edge(self, end: bytes, floor: bytes) -> Item | None:
         """The last row of ``[floor, end)`` where LevelDB may have nothing from ``end`` on, or nothing before it."""
@@ -101,9 +102,10 @@ class LevelCursor(ApartCursor):
             row: Item | None = raw.item() if raw.valid() else None
             return None if row is None or row[0] < floor else row
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
 
-    def _whole_row(self, stored: bytes, value: bytes) -> Item:
+    def whole_row(self, stored: bytes, value: bytes) -> Item:
+        """See ``ApartCursor``."""
         return row_key(stored), self._value_apart(stored, value) if is_apart(value) else value
 
     def _value_apart(self, stored: bytes, pointer: bytes) -> bytes:
@@ -117,7 +119,7 @@ class LevelCursor(ApartCursor):
         except plyvel.IteratorInvalidError:
             found, value = b"", b""
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         if found != place or not is_whole(stored, pointer, value):
             key = row_key(stored)
             raise CorruptData(
@@ -159,7 +161,7 @@ class LevelCursor(ApartCursor):
                 if page:
                     yield page
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         finally:
             self._release(rows)
         if last != bound:
@@ -174,7 +176,7 @@ class LevelCursor(ApartCursor):
                 raw.seek_to_last()
             return raw.key() if raw.valid() else None
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
 
     def _ended_early(self, last: bytes) -> CorruptData:
         return CorruptData(
@@ -194,7 +196,7 @@ class LevelCursor(ApartCursor):
                 size = min(4 * size, _PAGE_ROWS)
                 yield page
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         finally:
             self._release(raw)
 
@@ -213,7 +215,7 @@ class LevelCursor(ApartCursor):
             if page:
                 yield from self._finished(page, keys_only=keys_only)
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         finally:
             self._release(raw)
 
@@ -226,14 +228,14 @@ class LevelCursor(ApartCursor):
                 yield raw.item()
                 raw.next()
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         finally:
             self._release(raw)
 
     def is_readable(self, stored: bytes, value: bytes) -> bool:
         """Whether the value of this LevelDB row, if it is set apart, is there and whole."""
         try:
-            self._whole_row(stored, value)
+            self.whole_row(stored, value)
         except CorruptData:
             return False
         return True
@@ -248,7 +250,7 @@ class LevelCursor(ApartCursor):
                     yield place
                 raw.next()
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         finally:
             self._release(raw)
 
@@ -257,7 +259,7 @@ class LevelCursor(ApartCursor):
         try:
             row = self._snapshot.get(place[len(APART) :], verify_checksums=True)
         except plyvel.Error as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         return row is None or not is_apart(row)
 
     # --- the driver's objects ----------------------------------------------------------------------------------------
@@ -271,8 +273,8 @@ class LevelCursor(ApartCursor):
             self._others.discard(iterator)
             iterator.close()
 
-    def _failed(self, error: plyvel.Error) -> StoreError:
-        """The error, and a new iterator: LevelDB's keep an error for good."""
+    def failed(self, error: plyvel.Error) -> StoreError:
+        """The error of the tree, and a new iterator: LevelDB's keep an error for good."""
         self.spoil()
         self._raw.close()
         self._begin()

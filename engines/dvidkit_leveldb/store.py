@@ -22,6 +22,7 @@ from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_leveldb.copying import copy_rows
 from dvidkit_leveldb.cursor import LevelCursor
 from dvidkit_leveldb.database import LAYOUT, Database
+from dvidkit_leveldb.points import first_from_of, get_of, last_before_of
 
 _CLOCK_STEP: Final = 20_000_000
 """Nanoseconds, and more than the clock of any file system takes to move on."""
@@ -45,6 +46,9 @@ class LevelDBStore(ApartStore):
             directory.release()
             raise
         super().__init__(directory, OpenReport(created=directory.created))
+        self.get = get_of(self.cursors)  # type: ignore[method-assign]
+        self.seek_last_before = last_before_of(self.cursors)  # type: ignore[method-assign]
+        self.seek_first_from = first_from_of(self.cursors)  # type: ignore[method-assign]
         self._listed = 0
         self._mark_files()
 

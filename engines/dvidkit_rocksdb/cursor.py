@@ -45,22 +45,22 @@ _key_of: Final = itemgetter(0)
 class RocksCursor(ApartCursor):
     """See ``Cursor``."""
 
-    __slots__ = ("_back", "_database", "_iterator", "_key", "_ready", "_seek", "_sequence", "_value")
+    __slots__ = ("_database", "_iterator", "_ready", "_sequence", "back", "key", "seek", "value")
 
     _iterator: Any
-    _seek: Any
-    _back: Any
-    _key: Any
-    _value: Any
+    seek: Any
+    back: Any
+    key: Any
+    value: Any
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ready: dict[object, Any] = {}
         self._sequence: int = database.db.latest_sequence_number()
         self._iterator = iterator = database.db.iter()
-        self._simple = not database.apart
-        self._seek, self._back = iterator.seek, iterator.seek_for_prev
-        self._key, self._value = iterator.key, iterator.value
+        self.simple = not database.apart
+        self.seek, self.back = iterator.seek, iterator.seek_for_prev
+        self.key, self.value = iterator.key, iterator.value
 
     # --- one row -----------------------------------------------------------------------------------------------------
 
@@ -69,24 +69,24 @@ class RocksCursor(ApartCursor):
         return self._get(stored_key(key))
 
     def _get(self, stored: bytes) -> bytes | None:
-        self._seek(stored)
-        found = self._key()
+        self.seek(stored)
+        found = self.key()
         if found != stored:
             if found is None:
                 self._check()
             return None
-        value: bytes = self._value()
+        value: bytes = self.value()
         return self._value_apart(stored, value) if is_apart(value) else value
 
     def last_before(self, end: bytes, floor: bytes, keys_only: bool = False) -> Any:
         """See ``SeekReader.seek_last_before``."""
         if end >= HIGH:
             end, floor = stored_key(end), stored_key(floor)
-        self._back(end)
-        key = self._key()
+        self.back(end)
+        key = self.key()
         if key == end:
             self._iterator.prev()
-            key = self._key()
+            key = self.key()
         if key is None:
             self._check()
             return None
@@ -94,21 +94,22 @@ class RocksCursor(ApartCursor):
             return None
         if keys_only:
             return row_key(key)
-        value = self._value()
-        return (key, value) if self._simple and key < HIGH else self._whole_row(key, value)
+        value = self.value()
+        return (key, value) if self.simple and key < HIGH else self.whole_row(key, value)
 
     def first_from(self, begin: bytes, end: bytes, keys_only: bool = False) -> Item | bytes | None:
         """See ``SeekReader.seek_first_from``."""
-        self._seek(stored_key(begin))
-        key = self._key()
+        self.seek(stored_key(begin))
+        key = self.key()
         if key is None:
             self._check()
             return None
         if key >= stored_key(end):
             return None
-        return row_key(key) if keys_only else self._whole_row(key, self._value())
+        return row_key(key) if keys_only else self.whole_row(key, self.value())
 
-    def _whole_row(self, stored: bytes, value: bytes) -> Item:
+    def whole_row(self, stored: bytes, value: bytes) -> Item:
+        """See ``ApartCursor``."""
         return row_key(stored), self._value_apart(stored, value) if is_apart(value) else value
 
     def _value_apart(self, stored: bytes, pointer: bytes) -> bytes:
@@ -122,11 +123,11 @@ class RocksCursor(ApartCursor):
         return value
 
     def _value_at(self, place: bytes) -> bytes | None:
-        self._seek(place)
-        found = self._key()
+        self.seek(place)
+        found = self.key()
         if found is None:
             self._check()
-        return self._value() if found == place else None
+        return self.value() if found == place else None
 
     # --- ranges ------------------------------------------------------------------------------------------------------
 
@@ -180,15 +181,15 @@ class RocksCursor(ApartCursor):
         return same
 
     def _from(self, begin: bytes, end: bytes, size: int, keys_only: bool) -> list[Any]:
-        self._seek(begin)
+        self.seek(begin)
         page, broken_off = _ahead(self._iterator, size, end, keys_only=keys_only)
         if broken_off:
             self._check()
         return page
 
     def _before(self, begin: bytes, end: bytes, size: int, keys_only: bool) -> list[Any]:
-        self._back(end)
-        if self._key() == end:
+        self.back(end)
+        if self.key() == end:
             self._iterator.prev()
         page, broken_off = _back(self._iterator, size, begin, keys_only=keys_only)
         if broken_off:
@@ -252,12 +253,12 @@ class RocksCursor(ApartCursor):
             self._iterator.status()
         except Exception as error:
             self.spoil()
-            self._seek(APART_END)
+            self.seek(APART_END)
             raise self._database.failure(error) from error
 
     def close(self) -> None:
         """See ``Cursor.close``."""
-        self._iterator = self._seek = self._back = self._key = self._value = None
+        self._iterator = self.seek = self.back = self.key = self.value = None
         self._ready.clear()
 
 

@@ -22,6 +22,7 @@ from dvidkit.storedir import StoreDirectory
 from dvidkit_rocksdb.copying import sync_files, write_database
 from dvidkit_rocksdb.cursor import RocksCursor
 from dvidkit_rocksdb.database import LAYOUT, Database
+from dvidkit_rocksdb.points import first_from_of, get_of, last_before_of
 from dvidkit_rocksdb.sizes import estimate
 from dvidkit_rocksdb.syncing import GroupSync
 
@@ -43,6 +44,9 @@ class RocksDBStore(ApartStore):
             raise
         self._sync = GroupSync(self._flush_log)
         super().__init__(directory, OpenReport(created=directory.created), read_only=config.read_only)
+        self.get = get_of(self.cursors, self._database)  # type: ignore[method-assign]
+        self.seek_last_before = last_before_of(self.cursors)  # type: ignore[method-assign]
+        self.seek_first_from = first_from_of(self.cursors)  # type: ignore[method-assign]
 
     def _cursor(self) -> RocksCursor:
         return RocksCursor(self._database)
