@@ -14,6 +14,12 @@ from dvidkit.storedir import StoreDirectory
 from dvidkit_leveldb.failures import translate
 
 LAYOUT: Final = 1
+LISTS: Final = ("CURRENT", "MANIFEST-*", "*.log")
+"""Files that LevelDB does not miss, or whose end it does not; see ``dvidkit.closedrecord``."""
+
+CHECKED: Final = ("*.ldb", "*.sst")
+"""Files that LevelDB checks by itself when it reads them."""
+
 _DEFAULTS: Final = {"cache_size": 48 << 20, "write_buffer_size": 16 << 20}
 _LEAST: Final = {"cache_size": 0, "write_buffer_size": 64 << 10}
 _TABLE_SIZE: Final = 16 << 20

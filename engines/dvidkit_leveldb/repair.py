@@ -1,9 +1,9 @@
 """Making a damaged LevelDB store openable, without inventing anything.
 
 1. A log is cut where it is first damaged: what was written after that is lost.
-2. If LevelDB still cannot read all of the store, its own repair sets unreadable pieces of tables aside (in
-   ``data/lost``) and makes a new list of tables. Where newer rows were in such a piece, older values of their keys may
-   show.
+2. If LevelDB still cannot read all of the store, or its list of tables is not what it was when the store was closed,
+   its own repair sets unreadable pieces of tables aside (in ``data/lost``) and makes a new list of tables. Where newer
+   rows were in such a piece, older values of their keys may show.
 3. Rows whose value was set apart and is damaged are deleted.
 """
 
@@ -17,6 +17,7 @@ from typing import Final
 
 import plyvel
 
+from dvidkit import closedrecord
 from dvidkit.apart import APART, apart_key
 from dvidkit.engine import OpenReport, StoreConfig
 from dvidkit.errors import CorruptData
@@ -42,13 +43,15 @@ def repair(path: str) -> OpenReport:
 
 
 def _repair(directory: StoreDirectory, config: StoreConfig) -> OpenReport:
-    damaged = _damaged_rows(directory, config)
-    if damaged == []:
-        return OpenReport()
-    dropped, notes = 0, list[str]()
+    differs = closedrecord.difference(directory)
+    closedrecord.forget(directory)
+    relist = differs.startswith(("CURRENT", "MANIFEST"))
+    damaged = None if relist else _damaged_rows(directory, config)
+    dropped, notes = 0, [f"{differs} since the store was closed; rows may be missing"] if differs else []
     if damaged is None:
-        dropped, notes = _cut_logs(directory.data)
-        damaged = _damaged_rows(directory, config)
+        dropped, cuts = _cut_logs(directory.data)
+        notes += cuts
+        damaged = None if relist else _damaged_rows(directory, config)
     if damaged is None:
         notes += _rebuild(directory)
         damaged = _damaged_rows(directory, config)

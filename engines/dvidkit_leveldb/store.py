@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import plyvel
 
+from dvidkit import closedrecord
 from dvidkit.apart import apart_key, stored_key
 from dvidkit.apartstore import ApartStore
 from dvidkit.engine import Limits, OpenReport, StoreConfig
@@ -21,7 +22,7 @@ from dvidkit.errors import UnsupportedError
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_leveldb.copying import copy_rows
 from dvidkit_leveldb.cursor import LevelCursor
-from dvidkit_leveldb.database import LAYOUT, Database
+from dvidkit_leveldb.database import CHECKED, LAYOUT, LISTS, Database
 from dvidkit_leveldb.points import first_from_of, get_of, last_before_of
 
 _CLOCK_STEP: Final = 20_000_000
@@ -38,7 +39,9 @@ class LevelDBStore(ApartStore):
         if config.read_only:
             raise UnsupportedError("LevelDB writes to every store it opens", capability="read_only")
         directory = StoreDirectory(config, "leveldb", LAYOUT)
+        self._records = config.durability != "volatile"
         try:
+            closedrecord.begin(directory, read_only=False)
             self._database = Database(directory, config)
             if directory.created:
                 directory.made()
@@ -57,6 +60,8 @@ class LevelDBStore(ApartStore):
 
     def _shut(self) -> None:
         self._database.db.close()
+        if self._records and self._failed is None:
+            closedrecord.note(self.directory, LISTS, CHECKED)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,12 @@ from dvidkit.storedir import StoreDirectory
 from dvidkit_rocksdb.failures import translate
 
 LAYOUT: Final = 1
+LISTS: Final = ("CURRENT", "MANIFEST-*", "*.log")
+"""Files that RocksDB does not miss, or whose end it does not; see ``dvidkit.closedrecord``."""
+
+CHECKED: Final = ("*.sst",)
+"""Files that RocksDB checks by itself when it reads them."""
+
 _DEFAULTS: Final = {"cache_size": 48 << 20, "write_buffer_size": 64 << 20}
 _LEAST: Final = {"cache_size": 1 << 10, "write_buffer_size": 64 << 10}
 _BLOCK_SIZE: Final = 16384

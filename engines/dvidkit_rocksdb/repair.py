@@ -1,8 +1,9 @@
 """Making a damaged RocksDB store openable, without inventing anything.
 
-1. A damaged log is taken as far as it is sound, as RocksDB does by itself where it is not told to be strict.
-2. If the store then cannot be opened, RocksDB's own repair drops the tables that it cannot open.
-3. If it cannot be read to the end, all rows that can be read are copied into a new database, which takes the place of
+1. If the list of tables is not what it was when the store was closed, RocksDB's own repair makes it anew.
+2. A damaged log is taken as far as it is sound, as RocksDB does by itself where it is not told to be strict.
+3. If the store then cannot be opened, RocksDB's own repair drops the tables that it cannot open.
+4. If it cannot be read to the end, all rows that can be read are copied into a new database, which takes the place of
    the old one. RocksDB's own repair would drop the whole of a table for one damaged byte.
 
 Where newer rows were lost, older values of their keys may show.
@@ -18,6 +19,7 @@ from typing import Final
 
 from rocksdict import Rdict
 
+from dvidkit import closedrecord
 from dvidkit.apart import APART, APART_END
 from dvidkit.engine import Item, OpenReport, StoreConfig
 from dvidkit.errors import CorruptData
@@ -45,11 +47,15 @@ def repair(path: str) -> OpenReport:
 
 
 def _repair(directory: StoreDirectory, config: StoreConfig) -> list[str]:
+    differs = closedrecord.difference(directory)
+    closedrecord.forget(directory)
+    notes = [f"{differs} since the store was closed; rows may be missing, and older ones may show"] if differs else []
+    if differs.startswith(("CURRENT", "MANIFEST")):
+        _drop_tables(directory, config)
     if _is_sound(directory, config, forgiving=False):
-        return []
+        return notes
     if _is_sound(directory, config, forgiving=True):
-        return ["the log was damaged: what was written last may be missing"]
-    notes = []
+        return [*notes, "the log was damaged: what was written last may be missing"]
     if not _opens(directory, config):
         _drop_tables(directory, config)
         notes.append("tables that could not be opened were dropped, so rows may be missing, and older ones may show")

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from rocksdict import BottommostLevelCompaction, Checkpoint, CompactOptions, WriteBatch
 
+from dvidkit import closedrecord
 from dvidkit.apart import APART_END, apart_key, stored_key
 from dvidkit.apartstore import ApartStore
 from dvidkit.backups import backup_directory
@@ -21,7 +22,7 @@ from dvidkit.errors import LimitError, StoreError
 from dvidkit.storedir import StoreDirectory
 from dvidkit_rocksdb.copying import sync_files, write_database
 from dvidkit_rocksdb.cursor import RocksCursor
-from dvidkit_rocksdb.database import LAYOUT, Database
+from dvidkit_rocksdb.database import CHECKED, LAYOUT, LISTS, Database
 from dvidkit_rocksdb.points import first_from_of, get_of, last_before_of
 from dvidkit_rocksdb.sizes import estimate
 from dvidkit_rocksdb.syncing import GroupSync
@@ -35,7 +36,9 @@ class RocksDBStore(ApartStore):
     def __init__(self, config: StoreConfig, limits: Limits) -> None:
         self._max_value = limits.max_value
         directory = StoreDirectory(config, "rocksdb", LAYOUT)
+        self._records = not config.read_only and config.durability != "volatile"
         try:
+            closedrecord.begin(directory, read_only=config.read_only)
             self._database = Database(directory, config)
             if directory.created:
                 directory.made()
@@ -57,6 +60,8 @@ class RocksDBStore(ApartStore):
         except StoreError:
             if self._failed is None:
                 raise
+        if self._records and self._failed is None:
+            closedrecord.note(self.directory, LISTS, CHECKED)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 

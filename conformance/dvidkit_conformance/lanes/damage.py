@@ -85,6 +85,7 @@ class _Ground:
         self.scratch = run.harness.fresh_folder()
         self.keys = _written(run, self.path)
         store, _ = run.harness.open_store(self.path, create=False)
+        store.put(contexts()["v3"], b"logged", b"in no table yet, if the engine has any")
         self.sight = see(store, self.keys)
         store.close()
         self._saved = self.scratch / "sight"
@@ -212,4 +213,4 @@ def _written(run: Run, path: Path) -> list[bytes]:
         store.compact()
         store.put(places["v3"], b"last", b"after compaction")
         store.close()
-    return [*keys, b"large", b"last", b"none"]
+    return [*keys, b"large", b"last", b"logged", b"none"]
