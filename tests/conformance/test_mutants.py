@@ -80,7 +80,17 @@ def test_a_mutant_is_caught_once(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
+def test_a_module_of_the_kernel_is_changed() -> None:
+    """Also one that ``dvidkit`` itself imports: turned round, the refusal of blobs refuses every one."""
+    keys = "dvidkit.keys"
+    number = next(m.number for m, _ in mutants(keys, source_of(keys)) if m.what.startswith("if len(digest) != 16"))
+    assert examine(keys, number)["caught"]
+
+
 def test_an_unknown_module_is_told() -> None:
     """Not silently none."""
-    with pytest.raises((ValueError, ModuleNotFoundError)):
-        examine("dvidkit.nothing", NONE)
+    for module in ("dvidkit.nothing", "nothing.at_all", "nothing"):
+        with pytest.raises(ValueError, match="there is no module"):
+            source_of(module)
+    with pytest.raises(ValueError, match="no mutant"):
+        examine(_MEMORY, NONE)

@@ -6,6 +6,7 @@ import ast
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 _COMPARED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
@@ -50,14 +51,31 @@ class Mutant:
 def mutants(module: str, source: str) -> Iterator[tuple[Mutant, ast.Module]]:
     """Every mutant of a module, in order of place; annotations, docstrings and messages are left alone."""
     whole = ast.parse(source)
-    for number, (place, way) in enumerate(_places(whole)):
-        changed = copy.deepcopy(whole)
-        node = list(ast.walk(changed))[place]
-        before = ast.unparse(node)
-        _change(node, way)
-        ast.fix_missing_locations(changed)
-        line = getattr(node, "lineno", 0)
-        yield Mutant(module, number, line, f"{_one_line(before)} -> {_one_line(ast.unparse(node))}"), changed
+    for number, place in enumerate(_places(whole)):
+        yield _mutant(module, number, whole, *place)
+
+
+def mutant(module: str, source: str, number: int) -> tuple[Mutant, ast.Module]:
+    """The mutant of this number.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    whole = ast.parse(source)
+    found = next(islice(_places(whole), number, None), None)
+    if found is None:
+        raise ValueError(f"module {module} has no mutant {number}")
+    return _mutant(module, number, whole, *found)
+
+
+def _mutant(module: str, number: int, whole: ast.Module, place: int, way: str) -> tuple[Mutant, ast.Module]:
+    changed = copy.deepcopy(whole)
+    node = next(islice(ast.walk(changed), place, None))
+    before = ast.unparse(node)
+    _change(node, way)
+    ast.fix_missing_locations(changed)
+    line = getattr(node, "lineno", 0)
+    return Mutant(module, number, line, f"{_one_line(before)} -> {_one_line(ast.unparse(node))}"), changed
 
 
 def count(source: str) -> int:

@@ -31,7 +31,7 @@ from typing import Any, Final
 
 import click
 
-from dvidkit_conformance.mutants.mutation import Mutant, count, mutants
+from dvidkit_conformance.mutants.mutation import count, mutant
 
 MODULES: Final = (
     "dvidkit.keys",
@@ -61,6 +61,8 @@ NONE: Final = 999_999
 
 SURVIVES: Final = ""
 ENDLESS: Final = "(it does not end)"
+_NOT_LOADED: Final = "(it was not loaded)"
+DIES: Final = "(the process dies)"
 _PROCESSOR: Final = 120
 """Seconds of the processor's time after which a mutant counts as endless: several times what it takes untouched."""
 
@@ -72,11 +74,18 @@ Result = dict[str, Any]
 
 
 def source_of(module: str) -> str:
-    """The source of a module, without importing it."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"there is no module {module!r}")
-    return Path(spec.origin).read_text("utf-8")
+    """The source of a module. Nothing is imported: what a package imports could not be changed afterwards.
+
+    Raises:
+        ValueError: there is no such module.
+    """
+    package, *names = module.split(".")
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+        file = Path(place, *names).with_suffix(".py")
+        if file.exists():
+            return file.read_text("utf-8")
+    raise ValueError(f"there is no module {module!r}")
 
 
 def sample(modules: Iterable[str], size: int, seed: int) -> list[tuple[str, int]]:
@@ -92,6 +101,7 @@ class _Changed:
     def __init__(self, module: str, tree: Any) -> None:
         self.module = module
         self.tree = tree
+        self.loaded = False
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
         """For the one module, a spec that this loads."""
@@ -104,18 +114,21 @@ class _Changed:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the changed tree."""
+        self.loaded = True
         exec(compile(self.tree, f"<mutant of {self.module}>", "exec"), module.__dict__)  # noqa: S102 - our own source
 
 
 def child(module: str, number: int) -> str:
     """Run the kit on the mutant (on none if ``number`` is ``NONE``); the clause that catches it, or nothing."""
+    changed = None
     if number != NONE:
-        tree = next(tree for mutant, tree in mutants(module, source_of(module)) if mutant.number == number)
-        sys.meta_path.insert(0, _Changed(module, tree))  # type: ignore[arg-type]
+        changed = _Changed(module, mutant(module, source_of(module), number)[1])
+        sys.meta_path.insert(0, changed)  # type: ignore[arg-type]
     try:
-        return next(_failures(module), SURVIVES)
+        found = next(_failures(module), SURVIVES)
     except Exception as error:
-        return f"(before any clause: {type(error).__name__})"
+        found = f"(before any clause: {type(error).__name__})"
+    return found if changed is None or changed.loaded else _NOT_LOADED
 
 
 def _failures(module: str) -> Iterator[str]:
@@ -172,7 +185,7 @@ def _limit() -> None:
 # --- the parent ------------------------------------------------------------------------------------------------------
 def examine(module: str, number: int) -> Result:
     """What becomes of one mutant, as JSON."""
-    chosen = next((m for m, _ in mutants(module, source_of(module)) if m.number == number), Mutant("", 0, 0, "nothing"))
+    chosen, _ = mutant(module, source_of(module), number)
     return {
         "module": module,
         "number": number,
@@ -201,7 +214,10 @@ def _run(module: str, number: int) -> str:
         process.wait()
     if process.returncode == -signal.SIGXCPU:
         return ENDLESS
-    return str(json.loads(said)) if process.returncode == 0 else "(the process dies)"
+    said = json.loads(said) if process.returncode == 0 else DIES
+    if said == _NOT_LOADED:
+        raise RuntimeError(f"{module} was not loaded from the changed source, so nothing was shown")
+    return said
 
 
 def known(results: Path | None) -> list[Result]:
