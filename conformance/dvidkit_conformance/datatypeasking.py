@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.errors import CorruptData, DvidkitError, MissingExtra, StoreForked
 from dvidkit.store import Store
+from dvidkit.upkeep import delete_instance
 from dvidkit_conformance import codec
 from dvidkit_conformance.datatypemodel import NAMES
 from dvidkit_conformance.harness import Harness
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dvidkit_conformance.datatypesession import DatatypeSession
 
 _EFFECTS: Final = frozenset({"do", "commit", "child", "merge", "reopen", "refuse", "forbidden"})
+_PATIENCE: Final = 60.0
 _DAMAGED: Final = 3
 """Values of one program that are damaged."""
 
@@ -171,12 +173,24 @@ def copied(s: DatatypeSession, op: Op) -> None:
 
 
 def delete_all(s: DatatypeSession, op: Op) -> None:
-    """Nothing of the instance is left, and everything of the other."""
-    kept = s.dump("other")
-    view = s.view("data", 0)
-    view.store.delete_all(view.ctx)
-    s.require(s.dump("data") == [], [], s.dump("data"), clause="DT-8", note="the dump after delete_all")
+    """Deleted by its repo, nothing of the instance is left, everything of the other, and one of its name is new."""
+    kept, store, repo = s.dump("other"), s.kernel.stores["default"], s.version(0).repo
+    for v in s.model.known():
+        attempt(lambda v=v: s.case.observe(s.view("data", v)))  # type: ignore[misc]
+    delete_instance(repo.instance("data"))
+    s.require(s.kernel.repos.deletions.wait(_PATIENCE), "the data is removed", "it is not", clause="DT-8")
+    other = repo.instance("other").id
+    left = [
+        key for key, _ in store.raw_range_query(b"\x01", b"\x01" + b"\xff" * 40) if codec.entry(key).instance != other
+    ]
+    s.require(left == [], [], left, clause="DT-8", note="keys in the space of data that are not the other instance's")
     s.require(s.dump("other") == kept, kept, s.dump("other"), clause="DT-8", note="the other instance")
+    repo.create_instance(s.datatype, "data", repo.root, **s.options["settings"])
+    expected = plain(s.case.model(s.options["settings"]).observe())
+    for v in s.model.known():
+        got = attempt(lambda v=v: s.case.observe(s.view("data", v)))  # type: ignore[misc]
+        if not matches(expected, got):
+            raise s.violation(*difference(expected, got), clause="DT-8", note="a new instance of the same name")
 
 
 def _raw_copy(source: Store, target: Store) -> None:

@@ -78,6 +78,7 @@ class DatatypeSession(Session):
             repo.create_instance(datatype, name, repo.root, **settings)
         self.touched: tuple[str, int] = ("", 0)
         self.seen: tuple[str, int, Any] | None = None
+        self._right: set[tuple[str, int]] = set()
         self._last = ""
         self._refusal = ""
 
@@ -115,10 +116,11 @@ class DatatypeSession(Session):
 
     def do(self, op: Op) -> Any:
         """See ``Session.do``."""
-        if op["op"] == "do" and not (self.model.versioned and op["v"] in self.model.locked):
+        if op["op"] == "do" and not (self.skips(op) or (self.model.versioned and op["v"] in self.model.locked)):
             self.touched = op["name"], op["v"]
         if op["op"] not in ("observe", "again"):
             self.seen = None
+            self._right.clear()
         answer = super().do(op)
         self._last = op["op"] if op["op"] not in ("observe", "again") else self._last
         return answer
@@ -169,6 +171,8 @@ class DatatypeSession(Session):
     def count(self, op: Op, got: Any) -> None:
         """See ``Session.count``."""
         self.probes[op["op"]] += 1
+        if op["op"] == "observe":
+            self._right.add((op["name"], op["v"]))
         if op["op"] == "do":
             self.probes["refused" if isinstance(got, Err) else "changed"] += 1
 
@@ -178,6 +182,8 @@ class DatatypeSession(Session):
             return "DT-12"
         if op["op"] != "observe":
             return _NAMED.get(op["op"], "DT-12")
+        if (op["name"], op["v"]) in self._right:
+            return "DT-13"
         name, v = self.touched
         if self._last == "reopen":
             return "DT-5"

@@ -209,6 +209,88 @@ class BranchesLeak(Fault):
                     self.store.put(self.instance.context(version), self._tkey(key), self._pack(value))
 
 
+class DeletesReachAncestors(Fault):
+    """A delete removes what every ancestor wrote."""
+
+    breaks = ("DT-3",)
+    steps = 8
+
+    class datatype(KeyValue):
+        def delete(self, key: str, *, user: str = "", app: str = "") -> None:
+            super().delete(key, user=user, app=app)
+            for version in self.instance.repo.versions:
+                ctx: Any = self.instance.context(version)
+                if version.locked and hasattr(ctx, "tombstone"):
+                    self.store.raw_delete(ctx.prefix + self._tkey(key) + ctx.suffix)
+
+
+class Remembers(KeyValue):
+    """Remembers what ``items`` found, by the names of the instance and the version, until something is written."""
+
+    memory: ClassVar[WeakKeyDictionary[Any, dict[tuple[str, str], list[tuple[str, bytes]]]]] = WeakKeyDictionary()
+
+    def put_many(self, values: Any, *, user: str = "", app: str = "") -> None:
+        self.memory.pop(self.instance.repo, None)
+        super().put_many(values, user=user, app=app)
+
+    def put(self, key: str, value: bytes, *, user: str = "", app: str = "") -> None:
+        self.memory.pop(self.instance.repo, None)
+        super().put(key, value, user=user, app=app)
+
+    def delete(self, key: str, *, user: str = "", app: str = "") -> None:
+        self.memory.pop(self.instance.repo, None)
+        super().delete(key, user=user, app=app)
+
+    def items(
+        self, first: str | None = None, last: str | None = None, *, conflicts: list[Conflict] | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        if first is not None or last is not None or conflicts is not None:
+            yield from super().items(first, last, conflicts=conflicts)
+            return
+        memory = self.memory.setdefault(self.instance.repo, {})
+        place = self.instance.name, self.node.uuid
+        if place not in memory:
+            memory[place] = list(super().items())
+            yield from memory[place]
+        else:
+            yield from self.again(memory[place])
+
+    def again(self, remembered: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        return remembered
+
+
+class RemembersTheDeleted(Fault):
+    """What is remembered of an instance outlives it, and is found by one of the same name."""
+
+    breaks = ("DT-8",)
+    steps = 0
+    datatype = Remembers
+
+
+class KeptElsewhere(Fault):
+    """Each key that is put is noted in the space of another instance, and stays there."""
+
+    breaks = ("DT-8",)
+    steps = 0
+
+    class datatype(KeyValue):
+        def put(self, key: str, value: bytes, *, user: str = "", app: str = "") -> None:
+            super().put(key, value, user=user, app=app)
+            space = (self.instance.id + (1 << 20)).to_bytes(4, "big")
+            self.store.raw_put(b"\x01" + space + self._tkey(key) + self.ctx.suffix, b"seen")
+
+
+class AnswersWearOut(Fault):
+    """What is asked again, with nothing written between, is answered without its last row."""
+
+    breaks = ("DT-13",)
+    steps = 8
+
+    class datatype(Remembers):
+        def again(self, remembered: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+            return remembered[:-1]
+
+
 class InstancesShare(Fault):
     """What is deleted in one instance is deleted in all."""
 
