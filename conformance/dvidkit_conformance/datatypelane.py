@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from dvidkit.datatype import Datatype
 from dvidkit_conformance import spec
-from dvidkit_conformance.case import DatatypeCase, load_case
+from dvidkit_conformance.case import DatatypeCase, Model, Op, Refused, load_case
 from dvidkit_conformance.datatypemodel import NAMES
 from dvidkit_conformance.datatypesession import DatatypeSession
 from dvidkit_conformance.failing import Faults, failing
@@ -25,10 +25,12 @@ from dvidkit_conformance.lanes import Run, replay
 from dvidkit_conformance.lanes.faultydatatype import faulted
 from dvidkit_conformance.ops import Program
 from dvidkit_conformance.reduce import Reducer
+from dvidkit_conformance.results import matches, plain
 from dvidkit_conformance.running import REDUCING
 from dvidkit_conformance.session import Violation
 
 _STEPS: Final = 14
+_DRAWS: Final = 30
 _KINDS: Final = ("do", "child", "merge", "reopen", "refuse", "forbidden")
 _WEIGHTS: Final = (60, 16, 8, 4, 7, 5)
 _PLACED: Final = frozenset({"DT-1", "DT-2", "DT-3", "DT-5", "DT-9"})
@@ -48,7 +50,7 @@ def datatype_jobs(harness: Harness, names: Sequence[str], extra: Sequence[type[D
         follows = case.like in names
         for n, settings in enumerate(case.settings):
             if not follows or n == 0 or harness.scale:
-                subject = _Subject(datatype, case, dict(settings), follows=follows)
+                subject = _Subject(datatype, case, dict(settings), n, follows=follows)
                 jobs += [Job(f"{clause}:{name}:{n}", clause, run) for clause, run in subject.jobs()]
     order = {clause: n for n, clause in enumerate(spec.clauses())}
     return sorted(jobs, key=lambda job: (job.name.split(":")[1], order[job.clause]))
@@ -67,15 +69,17 @@ class _Subject:
     """One datatype with one variant of settings.
 
     Args:
+        number: of the variant.
         follows: another datatype of the same implementation is given the many programs.
     """
 
     def __init__(
-        self, datatype: type[Datatype], case: DatatypeCase, settings: dict[str, Any], *, follows: bool
+        self, datatype: type[Datatype], case: DatatypeCase, settings: dict[str, Any], number: int, *, follows: bool
     ) -> None:
         self.datatype = datatype
         self.case = case
         self.settings = settings
+        self.number = number
         self.follows = follows
         self._judged: dict[str, _Judged] = {}
 
@@ -146,18 +150,41 @@ class _Subject:
                 self._watch(s, rng)
 
     def tour(self, s: DatatypeSession, rng: random.Random) -> None:
-        """A program that leaves nothing out: both instances, refusals, two branches that change and merge."""
+        """A program that leaves nothing out: both instances, refusals, branches that merge and that are in conflict."""
         self._changes(s, rng, ("data", "data", "other", "data", "data"), (0,))
         for v in (1, 2):
             s.do({"op": "child", "v": 0, "to": v})
         self._changes(s, rng, ("data", "other", "data", "data", "other", "data", "data", "data"), (1, 2))
-        s.do({"op": "merge", "parents": [1, 2], "to": 3})
-        if 3 in s.model.unknown:
-            for name in NAMES:
-                s.do({"op": "conflicting", "name": name, "v": 3})
-            s.do({"op": "child", "v": 1, "to": 4})
-        last = max(s.model.known())
-        self._changes(s, rng, ("data", "other", "data"), (last,))
+        self._merged(s, (1, 2), 3)
+        if 3 not in s.model.unknown:
+            self._changes(s, rng, ("data", "other", "data"), (3,))
+        self._both_sides(s, rng)
+
+    @staticmethod
+    def _merged(s: DatatypeSession, parents: tuple[int, int], to: int) -> None:
+        s.do({"op": "merge", "parents": list(parents), "to": to})
+        for name in NAMES if to in s.model.unknown else ():
+            s.do({"op": "conflicting", "name": name, "v": to})
+
+    def _both_sides(self, s: DatatypeSession, rng: random.Random) -> None:
+        """The same change below both branches, and their merge, which a datatype may not settle by itself."""
+        for v, to in ((1, 4), (2, 5)):
+            s.do({"op": "child", "v": v, "to": to})
+        change = self._changing(s, rng)
+        for v in (4, 5):
+            s.do({"op": "do", "name": "data", "v": v, "do": change})
+            self._watch(s, rng)
+            s.do({"op": "commit", "v": v})
+        self._merged(s, (4, 5), 6)
+
+    def _changing(self, s: DatatypeSession, rng: random.Random) -> Op:
+        """An operation that changes what is seen below either branch, if one comes up."""
+        op = self.case.op(rng)
+        for _ in range(_DRAWS):
+            if all(_changes(s.model.models["data", v], op) for v in (4, 5)):
+                break
+            op = self.case.op(rng)
+        return op
 
     def _changes(self, s: DatatypeSession, rng: random.Random, names: Sequence[str], versions: Sequence[int]) -> None:
         """Changes of these instances, at the versions in turn; then of each version a refusal, and its commit."""
@@ -170,11 +197,12 @@ class _Subject:
             self._forbidden(s, rng, v)
 
     def _watch(self, s: DatatypeSession, rng: random.Random) -> None:
-        """What was touched is observed, and something else."""
+        """What was touched is observed, and something else; that less often in the quick profile."""
         name, v = s.touched
         if v not in s.model.unknown:
             s.do({"op": "observe", "name": name or "data", "v": v})
-        s.do({"op": "observe", "name": rng.choice(NAMES), "v": rng.choice(s.model.known())})
+        if s.harness.scale or rng.random() < (0.2 if self.follows else 0.5):
+            s.do({"op": "observe", "name": rng.choice(NAMES), "v": rng.choice(s.model.known())})
 
     def _change(self, s: DatatypeSession, rng: random.Random, name: str, v: int) -> None:
         s.do({"op": "do", "name": name, "v": v, "do": self.case.op(rng)})
@@ -196,7 +224,8 @@ class _Subject:
         s.do({"op": "reopen"})
         for v in s.model.known():
             for op in ("observe", "again", "derived"):
-                s.do({"op": op, "name": "data", "v": v})
+                if op != "again" or s.harness.scale or v == s.model.known()[-1]:
+                    s.do({"op": op, "name": "data", "v": v})
         s.do({"op": "tkeys", "name": "data"})
         if self.case.envelopes:
             s.do({"op": "envelopes", "name": "data"})
@@ -253,11 +282,13 @@ class _Subject:
             run.alive()
 
     def copied(self, run: Run) -> None:
-        """To every other engine and back, and read there."""
-        engines = [name for name in run.harness.plugins.engines if name != run.harness.engine.name]
+        """To every other engine and back, and read there; in the quick profile, later variants to one engine each."""
+        engines = [name for name in run.harness.plugins.engines if name != run.harness.engine.name] or ["memory"]
+        if not run.harness.scale and (self.follows or self.number):
+            engines = [engines[self.number % len(engines)]]
         with self.session(run) as session:
             self.program(session, random.Random(f"copy {run.seed}"), steps=10, watched=False)
-            for name in engines[:1] if self.follows and not run.harness.scale else engines or ["memory"]:
+            for name in engines:
                 session.do({"op": "copied", "engine": name})
                 run.cases += 1
                 run.alive()
@@ -278,6 +309,16 @@ class _Subject:
         )
         with DatatypeSession(harness, run.journal, typename=self.datatype.typename, settings=self.settings) as session:
             faulted(run, session, faults)
+
+
+def _changes(model: Model, op: Op) -> bool:
+    """Whether an operation would change what is seen."""
+    changed = model.fork()
+    try:
+        changed.apply(op)
+    except Refused:
+        return False
+    return not matches(plain(model.observe()), plain(changed.observe()))
 
 
 def _smallest(run: Run, first: Violation) -> Violation:

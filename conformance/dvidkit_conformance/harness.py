@@ -12,6 +12,7 @@ from typing import Any
 from dvidkit.engine import ByteStore, Engine, Loss, StoreConfig
 from dvidkit.plugins import Plugins
 from dvidkit.store import Store
+from dvidkit_conformance.nursery import Door
 
 
 class Tapped(Engine):
@@ -43,6 +44,7 @@ class Harness:
         scale: how much a check may do: 0 quick, 1 ci, 2 nightly.
         plugins: other installed engines and datatypes, where a check needs them.
         extra: datatypes that are not installed.
+        nursery: where checks get clean processes from; without, they start interpreters.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Harness:
         scale: int = 0,
         plugins: Any = None,
         extra: Sequence[Any] = (),
+        nursery: Door | None = None,
     ) -> None:
         self.engine = engine
         self.folder = folder
@@ -61,6 +64,7 @@ class Harness:
         self.scale = scale
         self.plugins = plugins
         self.extra = {each.typename: each for each in extra}
+        self.nursery = nursery
         self._numbers = count()
 
     @property

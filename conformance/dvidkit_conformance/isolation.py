@@ -20,6 +20,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from dvidkit.plugins import Plugins
 from dvidkit_conformance import journal
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.jobs import all_jobs
-from dvidkit_conformance.nursery import Kept, Nursery
+from dvidkit_conformance.nursery import Door, Kept, Nursery
 from dvidkit_conformance.outcome import Failure
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.running import JobResult, Runner, as_data, from_data
@@ -64,17 +65,25 @@ class Task:
         return replace(self, folder=folder, jobs=tuple(jobs))
 
 
-def run_here(task: Task, *, alive: Callable[[], None] = lambda: None, started: Any = None) -> Iterator[JobResult]:
+def run_here(
+    task: Task, *, alive: Callable[[], None] = lambda: None, started: Any = None, nursery: Door | None = None
+) -> Iterator[JobResult]:
     """Run the jobs in this process."""
     from dvidkit.store import Store
     from dvidkit_conformance.datatypelane import datatype_jobs
 
-    plugins = Plugins()
+    plugins = (nursery.plugins if nursery is not None else None) or Plugins()
     engine = plugins.engine(task.engine) if isinstance(task.engine, str) else task.engine
     profile, folder = PROFILES[task.profile], Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
     harness = Harness(
-        engine, folder, store_class=task.store_class or Store, scale=profile.scale, plugins=plugins, extra=task.extra
+        engine,
+        folder,
+        store_class=task.store_class or Store,
+        scale=profile.scale,
+        plugins=plugins,
+        extra=task.extra,
+        nursery=nursery,
     )
     reference: Harness | None = None
     if engine.name != REFERENCE or type(engine) is not type(plugins.engine(REFERENCE)) or task.store_class:
@@ -92,7 +101,15 @@ def run_here(task: Task, *, alive: Callable[[], None] = lambda: None, started: A
 
 
 # --- the child -------------------------------------------------------------------------------------------------------
-def child(task: Task, fd: int) -> None:
+def nursed(task: Task, fd: int, nursery: Door) -> None:
+    """The work of a nursery's child."""
+    errors = os.open(Path(task.folder) / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(errors, 1)
+    os.dup2(errors, 2)
+    child(task, fd, nursery)
+
+
+def child(task: Task, fd: int, nursery: Door | None = None) -> None:
     """Run a task and send everything through a pipe."""
     last = [0.0]
 
@@ -106,7 +123,7 @@ def child(task: Task, fd: int) -> None:
             send({"alive": True})
 
     try:
-        for result in run_here(task, alive=alive, started=lambda name: send({"start": name})):
+        for result in run_here(task, alive=alive, started=lambda name: send({"start": name}), nursery=nursery):
             send({"result": as_data(result)})
     except BaseException:
         send({"broken": traceback.format_exc()})
@@ -119,7 +136,7 @@ def _start(task: Task, fd: int, nursery: Nursery | None) -> _Child | Kept:
         return _fork(task, fd)
     if nursery is not None:
         with suppress(OSError):
-            return nursery.start(task, fd)
+            return nursery.start(partial(nursed, task), fd)
     return _spawn(task, fd)
 
 

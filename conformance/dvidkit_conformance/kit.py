@@ -150,14 +150,19 @@ class _Kit:
     def run(self, subjects: Sequence[Subject]) -> list[EngineReport]:
         """A report for each, in order."""
         engines = [self._named(each) if isinstance(each, str) else each for each in subjects]
-        harnesses = [self._harness(engine, n) for n, engine in enumerate(engines)]
-        shares = [self._share(subject, harness) for subject, harness in zip(subjects, harnesses, strict=True)]
         if not self.isolate:
+            harnesses, shares = self._shares(subjects, engines)
             return [self._report(harness, *share.here()) for harness, share in zip(harnesses, shares, strict=True)]
         with Nursery() as nursery, ThreadPoolExecutor(cores()) as pool:
+            harnesses, shares = self._shares(subjects, engines)
             for share in shares:
                 share.start(pool, nursery)
             return [self._report(harness, *share.finished()) for harness, share in zip(harnesses, shares, strict=True)]
+
+    def _shares(self, subjects: Sequence[Subject], engines: Sequence[Engine]) -> tuple[list[Harness], list[Share]]:
+        """What there is to do for each engine; a nursery begins meanwhile."""
+        harnesses = [self._harness(engine, n) for n, engine in enumerate(engines)]
+        return harnesses, [self._share(subject, harness) for subject, harness in zip(subjects, harnesses, strict=True)]
 
     def _named(self, name: str) -> Engine:
         engine = self.plugins.engine(name)

@@ -3,21 +3,26 @@
 It opens no store and imports no driver, and it has one thread, so that its children begin clean. For each task it forks
 a keeper, which reads the task, forks the child, says the child's pid and at its end how it ended. Through the control
 socket come, with every byte, two descriptors: of a socket to the keeper, and of the pipe for the child's messages.
+Children ask for children through a socket that all of them inherit, so these begin as clean as they did.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Final
+
+from dvidkit.plugins import Plugins
 
 _NUMBER: Final = struct.Struct("<q")
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -47,20 +52,25 @@ class Kept:
             os.kill(self.pid, signal.SIGKILL)
 
 
-class Nursery:
-    """The parent's side. Use as a context manager; safe for use by several threads."""
+class Door:
+    """Where children are asked for; safe for use by several threads.
 
-    def __init__(self) -> None:
-        self._control, theirs = socket.socketpair()
+    Args:
+        control: a socket that the nursery listens to.
+        plugins: in a child, the installed ones, which the nursery has loaded.
+    """
+
+    def __init__(self, control: socket.socket, plugins: Plugins | None = None) -> None:
+        self.plugins = plugins
+        self._control = control
         self._lock = Lock()
-        command = [sys.executable, "-X", "faulthandler", "-m", "dvidkit_conformance.nursery", str(theirs.fileno())]
-        self._process = subprocess.Popen(  # noqa: S603
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **_ONE_THREAD}
-        )
-        theirs.close()
 
-    def start(self, task: Any, pipe: int) -> Kept:
-        """A child that runs the task and sends its messages through the pipe.
+    def start(self, work: Work, pipe: int) -> Kept:
+        """A child that calls ``work(pipe, door)``, where the door is its own way to the nursery.
+
+        Args:
+            work: a function that can be pickled.
+            pipe: a descriptor that the child gets a copy of.
 
         Raises:
             OSError: the nursery is gone.
@@ -68,9 +78,26 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             socket.send_fds(self._control, [b"t"], [theirs.fileno(), pipe])
-        text = pickle.dumps(task)
+        text = pickle.dumps(work)
         ours.sendall(_NUMBER.pack(len(text)) + text)
         return Kept(ours)
+
+
+Work = Callable[[int, Door], None]
+"""What a child does."""
+
+
+class Nursery(Door):
+    """A new nursery. Use as a context manager."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        super().__init__(ours)
+        command = [sys.executable, "-X", "faulthandler", "-m", "dvidkit_conformance.nursery", str(theirs.fileno())]
+        self._process = subprocess.Popen(  # noqa: S603
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **_ONE_THREAD}
+        )
+        theirs.close()
 
     def __enter__(self) -> Nursery:
         return self
@@ -83,44 +110,57 @@ class Nursery:
 # --- the nursery's side ----------------------------------------------------------------------------------------------
 def serve(control: socket.socket) -> None:
     """Fork keepers until the parent is gone."""
-    _preload()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    plugins = _preload()
+    inner, theirs = socket.socketpair()
+    door = Door(theirs, plugins)
     while True:
-        sign, descriptors, _, _ = socket.recv_fds(control, 1, 2)
-        if not sign:
-            return
-        if os.fork() == 0:
-            control.close()
-            _keep(socket.socket(fileno=descriptors[0]), descriptors[1])
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for asked in select.select([control, inner], [], [])[0]:
+            sign, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
+            if not sign:
+                _reap(patience=1.0)
+                return
+            if os.fork() == 0:
+                control.close()
+                inner.close()
+                _keep(socket.socket(fileno=descriptors[0]), descriptors[1], door)
+            for descriptor in descriptors:
+                os.close(descriptor)
+        _reap()
 
 
-def _preload() -> None:
+def _reap(patience: float = 0.0) -> None:
+    """Take note of keepers that ended, so that their processor time counts as the nursery's."""
+    until = time.monotonic() + patience
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < until:
+            time.sleep(0.002 if patience else 0.0)
+
+
+def _preload() -> Plugins:
     """What every child needs. A plugin that does not load is told by the kit itself."""
     import hypothesis.stateful  # noqa: F401
 
-    from dvidkit.plugins import Plugins
     from dvidkit_conformance import datatypelane, isolation  # noqa: F401
     from dvidkit_conformance.case import load_case
 
-    for datatype in Plugins().datatypes.values():
+    plugins = Plugins()
+    for datatype in plugins.datatypes.values():
         if datatype.conformance:
             with suppress(Exception):
                 load_case(datatype.conformance)
+    return plugins
 
 
-def _keep(parent: socket.socket, pipe: int) -> None:
-    """Read the task, fork the child, tell of its beginning and its end."""
+def _keep(parent: socket.socket, pipe: int, door: Door) -> None:
+    """Read the work, fork the child, tell of its beginning and its end."""
     code = 1
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         size = _NUMBER.unpack(parent.recv(_NUMBER.size, socket.MSG_WAITALL))[0]
-        task = pickle.loads(parent.recv(size, socket.MSG_WAITALL))  # noqa: S301 - written by the parent just now
+        work: Work = pickle.loads(parent.recv(size, socket.MSG_WAITALL))  # noqa: S301 - written by the parent just now
         pid = os.fork()
         if pid == 0:
             parent.close()
-            _work(task, pipe)
+            work(pipe, door)
             code = 0
         else:
             os.close(pipe)
@@ -129,15 +169,6 @@ def _keep(parent: socket.socket, pipe: int) -> None:
             code = 0
     finally:
         os._exit(code)
-
-
-def _work(task: Any, pipe: int) -> None:
-    from dvidkit_conformance.isolation import child
-
-    errors = os.open(Path(task.folder) / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(errors, 1)
-    os.dup2(errors, 2)
-    child(task, pipe)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Profile:
 PROFILES: Final[Mapping[str, Profile]] = {
     profile.name: profile
     for profile in (
-        Profile("quick", 0, 60, 30, 1, 6, 10, 1),
+        Profile("quick", 0, 50, 25, 1, 4, 10, 1),
         Profile("ci", 1, 600, 300, 2, 40, 20, 4, crash_cycles=40, stall=60.0),
         Profile("nightly", 2, 10_000, 5000, 2, 500, 60, 100, derandomize=False, crash_cycles=2000, stall=300.0),
     )

@@ -83,7 +83,13 @@ def _moved(ops: list[Op]) -> Iterator[list[Op]]:
     for made in ops:
         for parent in made["parents"] if made["op"] == "merge" else [made["v"]] if made["op"] == "child" else ():
             rest = [op for op in ops if op is not made and (op["op"], op.get("v")) != ("commit", parent)]
-            yield [{**op, "v": parent} if op.get("v") == made["to"] else op for op in rest]
+            yield [_at(op, made["to"], parent) for op in rest]
+
+
+def _at(op: Op, old: int, new: int) -> Op:
+    """The operation with one version for another."""
+    op = {**op, "v": new} if op.get("v") == old else op
+    return {**op, "parents": [new if v == old else v for v in op["parents"]]} if "parents" in op else op
 
 
 def _joined(ops: list[Op]) -> Iterator[list[Op]]:

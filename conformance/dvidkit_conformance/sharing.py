@@ -1,6 +1,6 @@
 """The jobs of one engine, shared out as tasks: several for its own clauses, one for each datatype.
 
-Tasks of all engines are done by one pool in order, so that every core has work to the end.
+Tasks of all engines are done by one pool in order, large ones first, so that every core has work to the end.
 """
 
 from __future__ import annotations
@@ -59,8 +59,11 @@ class Share:
         named = isinstance(self._task.engine, str)
         parts = _PARTS if named else 1
         tasks = {f"own{part}": [*own[part::parts]] for part in range(parts)}
+        shared: dict[str, list[Job]] = {}
         for job in typed:
-            tasks.setdefault(job.name.split(":")[1] if named else "own0", []).append(job)
+            shared.setdefault(job.name.split(":")[1], []).append(job)
+        for name, jobs in sorted(shared.items(), key=lambda each: -len(each[1])):
+            tasks.setdefault(name if named else "own0", []).extend(jobs)
         for name, jobs in tasks.items():
             if jobs:
                 self._futures.append(pool.submit(self._do, self._part(name, jobs), isolate=True, nursery=nursery))

@@ -20,8 +20,8 @@ Array = npt.NDArray[Any]
 _BLOCK_XYZ: Final = (4, 3, 2)
 _BLOCK: Final = (2, 3, 4)
 _LOW: Final = (-4, -6, -8)
-_SHAPE: Final = (10, 15, 20)
-"""What is observed (z, y, x): whole blocks, five along each axis, and a little more than operations touch."""
+_SHAPE: Final = (8, 12, 20)
+"""What is observed (z, y, x): whole blocks, four or five along each axis, and what operations touch."""
 _INT32: Final = 1 << 31
 
 
@@ -58,7 +58,7 @@ class ImagesCase(DatatypeCase):
         if kind == "write_blocks":
             first = [rng.randrange(-2, 2) for _ in range(3)]
             return {"op": kind, "first": first, "count": rng.choice((0, 1, 2)), "seed": rng.randrange(1 << 30)}
-        offset = [rng.randrange(low + 1, low + side - 4) for low, side in zip(_LOW, _SHAPE, strict=True)]
+        offset = [rng.randrange(low + 1, low + side - 3) for low, side in zip(_LOW, _SHAPE, strict=True)]
         shape = [rng.choice((0, 1, 1, 2, 3, 4)) if kind != "set_extents" else rng.randrange(1, 4) for _ in range(3)]
         return {"op": kind, "offset": offset, "shape": shape, "seed": rng.randrange(1 << 30)}
 
@@ -107,7 +107,7 @@ class ImagesCase(DatatypeCase):
         self._check_planes(view, volume)
         self._check_blocks(view, volume)
         self._check_endpoints(view, volume)
-        for z, y, x in ((0, 0, 0), (4, 6, 8), (5, 7, 9), (3, 5, 7), (9, 14, 19)):
+        for z, y, x in ((0, 0, 0), (4, 6, 8), (5, 7, 9), (3, 5, 7), (7, 11, 19)):
             place = (z + _LOW[0], y + _LOW[1], x + _LOW[2])
             assert same(view.read(place, (1, 1, 1))[0, 0, 0], volume[z, y, x]), f"DT-IMG-1: voxel {place}"
         extents = view.extents()
@@ -130,7 +130,7 @@ class ImagesCase(DatatypeCase):
     @staticmethod
     def _check_blocks(view: Any, volume: Array) -> None:
         bz, by, bx = _BLOCK
-        for z, y in product(range(-1, 2), range(-1, 2)):
+        for z, y in ((-1, -1), (-1, 1), (0, 0), (1, -1), (1, 1)):
             row = view.read_blocks((z, y, -2), 5)
             begin = z * bz - _LOW[0], y * by - _LOW[1]
             wanted = volume[begin[0] : begin[0] + bz, begin[1] : begin[1] + by]

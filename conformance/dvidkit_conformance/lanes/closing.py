@@ -30,6 +30,7 @@ from dvidkit_conformance.threads.subjects import HIGHEST, LOWEST, StoreSubject, 
 _SCHEDULED: Final = (4, 10, 1000)
 _ROUNDS: Final = (2, 5, 200)
 _RANGES: Final = (30, 100, 2000)
+_BESIDE: Final = {"bytes": (12, 100, 2000), "store": (3, 15, 500)}
 _FORKS: Final = (1, 3, 30)
 
 
@@ -142,11 +143,12 @@ def _kept(run: Run, store: Subject, calls: list[Call]) -> None:
 
 # --- range writes ----------------------------------------------------------------------------------------------------
 def range_writes(run: Run) -> None:
-    """``put_range`` and ``delete_range`` inside a range, while others read and write what lies around it."""
+    """``put_range`` and ``delete_range`` inside a range, while others use what is around it; first under schedules."""
     for level in LEVELS[:2]:
+        explore(run, level, _BESIDE[level][run.profile.scale], beside=True)
         with opened(level, run.harness) as store:
             _range_writes(run, store, _RANGES[run.profile.scale])
-    run.need("range writes", "outside reads", "inside reads")
+    run.need("switches", "range writes", "outside reads", "inside reads")
 
 
 def _range_writes(run: Run, store: Subject, times: int) -> None:

@@ -18,10 +18,10 @@ from dvidkit_conformance.threads.scheduled import explore
 from dvidkit_conformance.threads.subjects import HIGHEST, LOWEST, Subject, opened
 
 LEVELS: Final = ("bytes", "store", "plain")
-_SCHEDULED: Final = {"bytes": (100, 150, 6000), "store": (10, 30, 3000), "plain": (2, 10, 1000)}
+_SCHEDULED: Final = {"bytes": (70, 150, 6000), "store": (10, 30, 3000), "plain": (2, 10, 1000)}
 _HISTORIES: Final = (1, 4, 200)
 _WRITES: Final = (40, 150, 1000)
-_SECONDS: Final = (1.0, 10.0, 60.0)
+_SECONDS: Final = (0.5, 10.0, 60.0)
 
 Progress = Callable[[], None]
 

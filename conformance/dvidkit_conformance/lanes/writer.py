@@ -31,6 +31,7 @@ from dvidkit.verify import verify
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.lanes.crashmodel import brief
 from dvidkit_conformance.lanes.crashops import VERSIONS, operations
+from dvidkit_conformance.nursery import Door
 from dvidkit_conformance.ops import Op
 from dvidkit_conformance.storesession import StoreSession
 from dvidkit_conformance.wrapping import wrapped
@@ -195,14 +196,22 @@ def _load(engine: Engine) -> None:
             import_module(name)
 
 
-def main() -> None:
-    """Entry of a zygote in an interpreter of its own: the first frame of the channel is the engine."""
+def nursed(fd: int, nursery: Door) -> None:
+    """Entry of a zygote that a nursery forked."""
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    zygote(fd)
+
+
+def zygote(fd: int) -> None:
+    """Serve a channel whose first frame is the engine."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel = socket.socket(fileno=fd)
     size = int.from_bytes(channel.recv(4, socket.MSG_WAITALL), "little")
     engine, store_class = pickle.loads(channel.recv(size, socket.MSG_WAITALL))  # noqa: S301 - from our own parent
     serve(engine, store_class, channel)
 
 
 if __name__ == "__main__":
-    main()
+    zygote(int(sys.argv[1]))

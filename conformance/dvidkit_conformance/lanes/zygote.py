@@ -17,7 +17,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from dvidkit_conformance.harness import Harness
-from dvidkit_conformance.lanes.writer import READY, Lived, serve
+from dvidkit_conformance.lanes.writer import READY, Lived, nursed, serve
+from dvidkit_conformance.nursery import Kept
 
 _PATIENCE: Final = 60.0
 
@@ -25,12 +26,13 @@ _PATIENCE: Final = 60.0
 class Zygote:
     """The process that writers are forked from. Use as a context manager.
 
-    An engine that can be pickled gets a zygote in a fresh interpreter; one that only this process knows is forked.
+    An engine that can be pickled gets a zygote of the nursery, or without one a fresh interpreter; one that only this
+    process knows is forked.
     """
 
     def __init__(self, harness: Harness) -> None:
         self._harness = harness
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Kept | None = None
         self._pid = 0
         self._channel = self._spawned() or self._forked()
         self._waiting = b""
@@ -41,14 +43,11 @@ class Zygote:
         except Exception:
             return None
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "dvidkit_conformance.lanes.writer", str(theirs.fileno())]
-        self._process = subprocess.Popen(  # noqa: S603
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        theirs.close()
+        with theirs:
+            self._process = self._begun(theirs.fileno())
         with suppress(OSError):
-            ours.sendall(len(subject).to_bytes(4, "little") + subject)
             ours.settimeout(_PATIENCE)
+            ours.sendall(len(subject).to_bytes(4, "little") + subject)
             if ours.recv(len(READY), socket.MSG_WAITALL) == READY:
                 return ours
         ours.close()
@@ -56,6 +55,16 @@ class Zygote:
         self._process.wait()
         self._process = None
         return None
+
+    def _begun(self, fd: int) -> subprocess.Popen[bytes] | Kept:
+        nursery = self._harness.nursery
+        if nursery is not None:
+            with suppress(OSError):
+                return nursery.start(nursed, fd)
+        command = [sys.executable, "-m", "dvidkit_conformance.lanes.writer", str(fd)]
+        return subprocess.Popen(  # noqa: S603
+            command, pass_fds=[fd], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def _forked(self) -> socket.socket:
         ours, theirs = socket.socketpair()

@@ -88,6 +88,21 @@ def _one_writer(rng: random.Random, key: bytes) -> list[Op]:
     return ops + [{"op": "get", "key": key, "thread": thread} for thread in (1, 2) for _ in range(rng.randint(3, 4))]
 
 
+def around(seed: int) -> list[Op]:
+    """One thread writes and deletes a range; two others write and read, each one key beside it."""
+    rng = random.Random(f"around {seed}")
+    inside = [b"p0", b"p1"]
+    span: Op = {"op": "delete_range", "first": inside[0], "last": inside[-1], "among": inside}
+    ops: list[Op] = []
+    for n in range(rng.randint(1, 2)):
+        ops += [{"op": "batch", "pairs": [[key, b"%d" % n] for key in inside], "thread": 0}, {**span, "thread": 0}]
+    for thread, key in ((1, b"o"), (2, b"q")):
+        for n in range(rng.randint(2, 3)):
+            ops.append({"op": "put", "key": key, "value": b"%d.%d" % (thread, n), "thread": thread})
+            ops.append({"op": "get", "key": key, "thread": thread})
+    return ops
+
+
 def seeds(seed: int, count: int) -> Iterator[int]:
     """A seed for each of ``count`` programs."""
     yield from (seed * 1_000_003 + n for n in range(count))

@@ -13,7 +13,7 @@ from dvidkit_conformance.session import Violation
 from dvidkit_conformance.threads.history import Call, Recorder, from_program
 from dvidkit_conformance.threads.judging import judge, overlaps
 from dvidkit_conformance.threads.linear import keys_of
-from dvidkit_conformance.threads.programs import scheduled, seeds
+from dvidkit_conformance.threads.programs import around, scheduled, seeds
 from dvidkit_conformance.threads.schedule import Deadlock, Schedule
 from dvidkit_conformance.threads.subjects import Subject, subject
 
@@ -24,19 +24,27 @@ KIND: Final = "threads"
 KINDS: Final = (KIND, "history")
 _TRIES: Final = 25
 _REDUCING: Final = 8.0
+"""Seconds of processor time, so that a busy machine makes programs as small."""
 _TOY: Final = "dvidkit_conformance.toy"
 
 
-def explore(run: Run, level: str, count: int, *, whole: bool, closing: bool = False) -> None:
-    """Run this many programs, each under a schedule of its own; ``closing``: with a thread that closes the store.
+def explore(
+    run: Run, level: str, count: int, *, whole: bool = False, closing: bool = False, beside: bool = False
+) -> None:
+    """Run this many programs, each under a schedule of its own.
+
+    Args:
+        whole: batches and reads of several keys.
+        closing: with a thread that closes the store.
+        beside: ranges are written, and what is judged is the keys beside them.
 
     Raises:
         Violation: by the smallest program and schedule that could be found.
     """
     for seed in seeds(run.seed, count):
-        ops = scheduled(seed, whole=whole)
+        ops = around(seed) if beside else scheduled(seed, whole=whole)
         ops += [{"op": "close", "thread": 9}] if closing else []
-        program = Program(KIND, tuple(ops), {"level": level, "seed": seed})
+        program = Program(KIND, tuple(ops), {"level": level, "seed": seed, **({"beside": True} if beside else {})})
         violation = play(run, program)
         if violation is not None:
             raise reduced(run, violation)
@@ -69,6 +77,8 @@ def replay(run: Run, program: Program) -> Violation | None:
 
 
 def _judged(calls: Sequence[Call], program: Program) -> Violation | None:
+    if program.options.get("beside"):
+        calls = [call for call in calls if call.error or "key" in call.op]
     wrong = judge(calls)
     return None if wrong is None else Violation(*wrong, program, note=_told(calls))
 
@@ -99,7 +109,7 @@ def _watched(namespace: dict[str, Any]) -> bool:
 
 def reduced(run: Run, violation: Violation) -> Violation:
     """The same kind of failure by fewer operations, under whatever schedule shows it."""
-    end = time.monotonic() + _REDUCING
+    end = time.process_time() + _REDUCING
     smaller: Violation | None = violation
     while smaller is not None:
         violation = smaller
@@ -117,6 +127,6 @@ def _smaller(program: Program, end: float) -> Iterator[Program]:
     fewer += [[*ops[:n], *ops[n + 1 :]] for n in range(len(ops))]
     for some in fewer:
         for n in range(_TRIES if 1 < len(some) < len(ops) else 0):
-            if time.monotonic() > end:
+            if time.process_time() > end:
                 return
             yield Program(KIND, tuple(some), {**program.options, "seed": int(program.options["seed"]) + n * 7919})
