@@ -4,7 +4,8 @@ A program is a list of operations for one kind of session:
 
 * ``bytes``: calls of a ``ByteStore`` (``write``, ``get``, ``scan``, snapshots, iterators, the optional protocols);
 * ``store``: calls of a ``Store`` at contexts ``(instance ``i``, version ``v``)``; ``version`` adds to the DAG;
-* ``datatype``: a datatype's own operations on instances of a repo, with commits, branches, merges.
+* ``datatype``: a datatype's own operations on instances of a repo, with commits, branches, merges;
+* ``kernel``: a repo's own operations: commits, children, branches, merges, references, instances.
 
 Every operation that reads is compared with the model, so a program needs no expected values.
 """
@@ -29,7 +30,7 @@ class Program:
     """Operations for one kind of session.
 
     Attributes:
-        kind: ``bytes``, ``store`` or ``datatype``.
+        kind: ``bytes``, ``store``, ``datatype`` or ``kernel``.
         ops: the operations, in order.
         options: what the session was opened with (``integrity``, ``typename`` …).
     """

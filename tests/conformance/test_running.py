@@ -21,6 +21,7 @@ from dvidkit_conformance.jobs import Job
 from dvidkit_conformance.lanes import Run
 from dvidkit_conformance.ops import Program
 from dvidkit_conformance.outcome import ClauseResult, EngineReport
+from dvidkit_conformance.planting import faults
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.reports import files as report_files
 from dvidkit_conformance.reports import text
@@ -66,7 +67,7 @@ def test_a_crash_is_a_failure_with_its_program() -> None:
 
 def test_a_hang_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """No sign of life for too long; the rest goes on."""
-    quick = {**PROFILES, "quick": profiles.Profile("quick", 0, 1, 1, 1, 0, 0, 1, stall=1.0)}
+    quick = {**PROFILES, "quick": profiles.Profile("quick", 0, 1, 1, 1, 0, 0, 1, stall=6.0)}
     monkeypatch.setattr("dvidkit_conformance.isolation.PROFILES", quick)
     report = kit.check(_broken(_Hangs), datatypes=[], profile="quick", clauses=["ENG-GET-1", "ENG-GET-2"])
     assert "hangs" in report.engines[0].result("ENG-GET-1").reason
@@ -149,6 +150,37 @@ def test_programs_of_datatypes_replay() -> None:
     again = Program.from_json(json.loads(program.dumps()))
     assert kit.replay(again, "memory") == []
     assert kit.replay(again, ToyEngine()) == []
+
+
+def test_programs_of_repos_replay() -> None:
+    """A repo's program goes through JSON; refused operations and references are part of it."""
+    ops: list[dict[str, Any]] = [
+        {"op": "child", "v": 0, "to": 1},
+        {"op": "commit", "v": 0, "note": "first"},
+        {"op": "child", "v": 0, "to": 1},
+        {"op": "branch", "v": 0, "to": 2, "name": "side"},
+        {"op": "merge", "parents": [1, 2], "to": 3},
+        {"op": "resolve", "text": ":side~1"},
+        {"op": "reopen"},
+        {"op": "told"},
+    ]
+    program = Program("kernel", tuple(ops))
+    assert Program.from_json(json.loads(program.dumps())) == program
+    for engine in ("memory", ToyEngine()):
+        assert kit.replay(program, engine) == []
+
+
+def test_a_failure_of_a_repo_is_a_program(tmp_path: Path) -> None:
+    """The report of an engine that forgets a repo's records has a few steps, and a file that fails again."""
+    planted = faults(Path(__file__).parent / "faults")
+    broken = next(fault for fault in planted if fault.__name__ == "FirstValuesReturn").engine()
+    report = kit.check(broken, datatypes=[], profile="quick", clauses=["DAG-4"], isolate=False)
+    failure = report.failures[0]
+    assert failure.steps == ["commit v0 note='the first'", "reopen", "told"]
+    written = [path for path in report_files.write(report, tmp_path) if path.name.startswith("DAG-4")]
+    program = Program.from_json(json.loads(written[0].read_text()))
+    assert [found.clause for found in kit.replay(program, broken)] == ["DAG-4"]
+    assert kit.replay(program, ToyEngine()) == []
 
 
 def test_reports_agree(tmp_path: Path) -> None:

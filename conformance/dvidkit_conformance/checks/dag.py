@@ -2,143 +2,119 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import random
+from typing import Final
 
-from dvidkit.datatype import Datatype
 from dvidkit.engine import Capability
 from dvidkit_conformance.checking import on_kernel
 from dvidkit_conformance.kernelsession import KernelSession
-from dvidkit_conformance.results import Err, OneOf, matches
-from dvidkit_conformance.session import attempt
+
+_STEPS: Final = (25, 150, 600)
+"""Of the random program, by scale."""
 
 
-def _refused(s: KernelSession, name: str, call: Any, *errors: str) -> None:
-    """The call raises one of these and leaves the metadata as it was."""
-    before = s.metadata()
-    got = attempt(call)
-    expected = Err(errors[0]) if len(errors) == 1 else OneOf(tuple(Err(error) for error in errors))
-    s.require(matches(expected, got), expected, got, note=name)
-    s.require(
-        s.metadata() == before, "the metadata as it was", "other metadata", clause="DAG-2", note=f"refused {name}"
-    )
+def _tree(s: KernelSession) -> None:
+    """A committed root (0), two committed branches (1 and 2), and their merge (3)."""
+    s.commit(0, note="the first")
+    s.child(0, 1)
+    s.branch(0, 2, "side")
+    s.commit(1, 2)
+    s.merge([1, 2], 3)
 
 
-def _tree(s: KernelSession) -> tuple[Any, Any, Any, Any]:
-    """A committed root, two committed branches, and their merge."""
-    root = s.repo.root
-    root.commit("the first")
-    left, right = root.new_version(), root.make_branch("side")
-    left.commit()
-    right.commit()
-    return root, left, right, s.repo.merge([left, right], "both")
-
-
-@on_kernel("DAG-1")
+@on_kernel("DAG-1", reach=("refused", "merge"))
 def committed_versions(s: KernelSession) -> None:
     """Children of open versions, a second commit, an instance at a committed version."""
-    root = s.repo.root
-    _refused(s, "new_version of an open version", root.new_version, "VersionUnlocked")
-    _refused(s, "branch of an open version", lambda: root.make_branch("b"), "VersionUnlocked")
-    root.commit()
-    _refused(s, "a second commit", root.commit, "VersionLocked")
-    child, other = root.new_version(), root.make_branch("b")
-    _refused(s, "merge of open versions", lambda: s.repo.merge([child, other]), "VersionUnlocked")
+    s.child(0, 1)
+    s.branch(0, 1, "b")
+    s.commit(0)
+    s.commit(0)
+    s.child(0, 1)
+    s.branch(0, 2, "b")
+    s.merge([1, 2], 3)
+    s.commit(1)
+    s.merge([1, 2], 3)
+    s.commit(2)
+    s.merge([1, 2], 3)
+    s.instance("late", 0)
+    s.instance("early", 3)
+    s.told()
 
-    class Nothing(Datatype):
-        typename = "conformance-nothing"
 
-    _refused(
-        s, "an instance at a committed version", lambda: s.repo.create_instance(Nothing, "n", root), "VersionLocked"
-    )
-
-
-@on_kernel("DAG-2")
+@on_kernel("DAG-2", reach=("refused",))
 def refusals_change_nothing(s: KernelSession) -> None:
     """Branches that are there, bad names, bad UUIDs."""
-    root, left, right, _merged = _tree(s)
-    _refused(s, "a second child on the branch", root.new_version, "BranchExists")
-    _refused(s, "a branch of a name in use", lambda: root.make_branch("side"), "BranchExists")
-    _refused(s, "a branch without a name", lambda: root.make_branch(""), "InvalidInputError")
-    _refused(s, "a UUID that is no UUID", lambda: right.new_version(uuid="xyz"), "InvalidInputError")
-    _refused(s, "a UUID in use", lambda: right.new_version(uuid=left.uuid), "UUIDExists")
-    _refused(s, "the same merge again", lambda: s.repo.merge([left, right]), "BranchExists")
+    _tree(s)
+    s.child(0, 4)
+    s.branch(0, 4, "side")
+    s.branch(0, 4, "")
+    s.child(2, 4, uuid="xyz")
+    s.child(2, 4, uuid=s.model.uuids[1])
+    s.merge([1, 2], 4)
+    s.told()
 
 
-@on_kernel("DAG-3")
+@on_kernel("DAG-2", reach=("refused", "child", "branch", "told"))
+def any_program(s: KernelSession) -> None:
+    """A random program of commits, children, branches and merges, many of them refused; reopened at its middle."""
+    rng = random.Random("repo")
+    steps = _STEPS[s.harness.scale]
+    for n in range(steps):
+        known = list(s.model.parents)
+        v, to = rng.choice(known[-4:]), len(known)
+        kind = rng.choice(("commit", "commit", "child", "branch", "branch", "merge"))
+        if kind == "commit":
+            s.commit(v)
+        elif kind == "child":
+            s.child(v, to)
+        elif kind == "branch":
+            s.branch(v, to, rng.choice(("a", "b", f"b{n}", f"c{n}", "master")))
+        else:
+            s.merge([rng.choice(known[-4:]) for _ in range(rng.choice((2, 2, 3)))], to)
+        if n == steps // 2:
+            s.reopen()
+    s.told()
+
+
+@on_kernel("DAG-3", reach=("refused", "merge"))
 def no_cycles(s: KernelSession) -> None:
     """Parents of merges."""
-    root, left, right, merged = _tree(s)
-    merge = s.repo.merge
-    _refused(s, "the same parent twice", lambda: merge([left, left]), "InvalidInputError")
-    _refused(s, "a parent and its ancestor", lambda: merge([root, left]), "InvalidInputError")
-    _refused(s, "one parent", lambda: merge([right]), "InvalidInputError")
-    _refused(s, "no parents", lambda: merge([]), "InvalidInputError")
-    merged.commit()
-    _refused(s, "a merge with its own parent", lambda: merge([merged, right]), "InvalidInputError")
+    _tree(s)
+    for parents in ([1, 1], [0, 1], [2], []):
+        s.merge(parents, 4)
+    s.commit(3)
+    s.merge([3, 2], 4)
+    s.told()
 
 
-@on_kernel("DAG-4")
+@on_kernel("DAG-4", reach=("told",))
 def survives(s: KernelSession) -> None:
     """Versions, parents, branches, notes, locks."""
     _tree(s)
-
-    def told() -> list[Any]:
-        return [(v.uuid, [p.uuid for p in v.parents], v.branch, v.locked, v.record.note, v.id) for v in s.repo.versions]
-
-    before = told()
+    s.told()
     s.reopen()
-    s.require(told() == before, before, told(), note="versions after reopening")
-    s.repo.head().commit()
-    child = s.repo.head().new_version()
+    s.told()
+    s.commit(3)
+    s.child(3, 4)
     s.reopen()
-    s.require(s.repo.head().uuid == child.uuid, child.uuid, s.repo.head().uuid, note="the head after reopening")
+    s.told()
 
 
-@on_kernel("DAG-5")
+@on_kernel("DAG-5", reach=("refused", "resolve"))
 def names(s: KernelSession) -> None:
     """Prefixes, branches, steps up."""
-    root = s.repo.root
-    root.commit()
-    one, two = root.new_version(uuid="a" * 31 + "1"), root.make_branch("side", uuid="a" * 31 + "2")
-    resolve = s.kernel.repos.resolve
-    for text, version in {
-        one.uuid: one,
-        "a" * 31 + "2": two,
-        root.uuid[:8]: root,
-        f"{root.uuid}:side": two,
-        f"{root.uuid}:master": one,
-        f"{one.uuid}~1": root,
-        f"{one.uuid}^": root,
-        ":side": two,
-        ":side~1": root,
-    }.items():
-        got = attempt(partial(_uuid_of, resolve, text))
-        s.require(got == version.uuid, version.uuid, got, note=f"resolve({text!r})")
-    for text, error in {
-        "aaaa": "AmbiguousUUID",
-        "b": "UnknownUUID",
-        ":none": "UnknownUUID",
-        f"{root.uuid}~1": "UnknownUUID",
-        f"{one.uuid}^2": "UnknownUUID",
-    }.items():
-        _refused(s, f"resolve({text!r})", partial(resolve, text), error)
+    s.commit(0)
+    s.child(0, 1, uuid="a" * 31 + "1")
+    s.branch(0, 2, "side", uuid="a" * 31 + "2")
+    root, one, two = (s.model.uuids[v] for v in range(3))
+    s.resolve(one, two, root[:8], f"{root}:side", f"{root}:master", f"{one}~1", f"{one}^", ":side", ":side~1")
+    s.resolve("aaaa", "b", ":none", f"{root}~1", f"{one}^2")
 
 
-def _uuid_of(resolve: Any, text: str) -> str:
-    return str(resolve(text).uuid)
-
-
-@on_kernel("REG-5")
+@on_kernel("REG-5", reach=("refused", "instance"))
 def requirements(s: KernelSession) -> None:
     """A datatype that needs what the engine does not declare."""
-    lacking = sorted(str(c) for c in Capability if str(c) not in s.harness.features)
-
-    for name in lacking:
-        needs = type("Needs", (Datatype,), {"typename": "conformance-needs", "requires": frozenset({Capability(name)})})
-        create = partial(s.repo.create_instance, needs, "n")
-        _refused(s, f"an instance that needs {name}", create, "UnsupportedError")
-    offered = {Capability(name) for name in s.harness.features if name in set(Capability)}
-    fits = type("Fits", (Datatype,), {"typename": "conformance-fits", "requires": frozenset(offered)})
-    got = attempt(lambda: s.repo.create_instance(fits, "fits").name)
-    s.require(got == "fits", "fits", got, note="an instance that needs what is declared")
+    declared = {str(each) for each in Capability} & s.harness.features
+    for name in sorted({str(each) for each in Capability} - declared):
+        s.instance("n", requires=[name])
+    s.instance("fits", requires=declared)
