@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dvidkit.http.groups import offered
 from dvidkit.http.tables import markdown
 from dvidkit.plugins import Plugins
 
@@ -14,7 +15,8 @@ MARK = "<!-- below: python docs/http_table.py -->\n"
 def main() -> None:
     """Keep what stands above the mark, write the table below it."""
     above = PAGE.read_text("utf-8").partition(MARK)[0]
-    PAGE.write_text(above + MARK + markdown(Plugins().datatypes.values()), "utf-8")
+    plugins = Plugins()
+    PAGE.write_text(above + MARK + markdown(plugins.datatypes.values(), offered(plugins)), "utf-8")
 
 
 if __name__ == "__main__":

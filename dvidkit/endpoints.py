@@ -51,6 +51,7 @@ class Endpoint:
         quick: takes microseconds but for its mutation, which is its last act and locks nothing, so that a server may
             call it in its event loop and answer when the mutation is written.
         public: tells nothing of what is stored: anyone may ask, also where reading needs a token.
+        status: of the answer if all is well.
     """
 
     method: str
@@ -67,6 +68,7 @@ class Endpoint:
     role: str = ""
     quick: bool = False
     public: bool = False
+    status: int = 200
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -146,11 +148,12 @@ def endpoint(
     role: str = "",
     quick: bool = False,
     public: bool = False,
+    status: int = 200,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a datatype an endpoint. May be used several times on one method, for several rows.
 
     Args:
-        method, path, query, takes, returns, heavy, streams, role, quick, public: see ``Endpoint``.
+        method, path, query, takes, returns, heavy, streams, role, quick, public, status: see ``Endpoint``.
         mutates: unless given, everything but ``GET`` and ``HEAD``.
     """
 
@@ -171,6 +174,7 @@ def endpoint(
             role,
             quick,
             public,
+            status,
         )
         setattr(function, _ENDPOINTS, (row, *getattr(function, _ENDPOINTS, ())))
         return function

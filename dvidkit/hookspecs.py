@@ -51,6 +51,20 @@ def dvidkit_datatypes() -> Iterable[type[Datatype]]:
 
 
 @hookspec
+def dvidkit_endpoints() -> Iterable[type[Any]]:
+    """Offer groups of endpoints to a service, beside those of the instances.
+
+    Called each time a service is made of a kernel, so what it needs may be imported here. The first segments of the
+    paths must be the group's own: a group that would answer what somebody else answers, or that cannot be made, is
+    left out and logged.
+
+    Returns:
+        Subclasses of ``dvidkit.http.api.Api``; none is fine.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def dvidkit_configured(section: str, settings: Mapping[str, Any]) -> object | None:
     """Take a section of a configuration, and offer what it asks for.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dvidkit.endpoints import Endpoint, Request, table_of
@@ -13,8 +15,16 @@ if TYPE_CHECKING:
 
 
 class Api:
-    """A group of endpoints of the service itself; its table is collected from its methods."""
+    """A group of endpoints of the service itself, or of a plugin; its table is collected from its methods.
 
+    Attributes:
+        title: heading of its table in the documentation.
+        aliases: other names of the segments that its paths begin with.
+        endpoints: the table.
+    """
+
+    title: ClassVar[str] = ""
+    aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:

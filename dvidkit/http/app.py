@@ -13,14 +13,12 @@ from urllib.parse import quote
 from dvidkit.endpoints import Endpoint, Request, Response
 from dvidkit.errors import VersionConflict
 from dvidkit.http.auth import Caller, Gatekeeper
-from dvidkit.http.console import ConsoleApi
 from dvidkit.http.cors import Cors
+from dvidkit.http.groups import OWN, offered
 from dvidkit.http.metrics import Metrics
 from dvidkit.http.node import NodeApi
 from dvidkit.http.pool import Claim, Pool
-from dvidkit.http.repo import RepoApi
 from dvidkit.http.routes import METHODS, Route, Routes, segments_of
-from dvidkit.http.server import ServerApi
 from dvidkit.http.service import ServiceConfig
 from dvidkit.http.status import PROBLEM, HTTPError, error_response
 from dvidkit.http.view import ViewApi
@@ -73,8 +71,10 @@ class App:
         self._cors = Cors(self.config.cors, timing=self.config.allow_timing)
         self.routes = Routes()
         self._by_type: dict[type[Datatype], Routes] = {}
-        for api in (ConsoleApi(self), ServerApi(self), RepoApi(self), NodeApi(self), ViewApi(self)):
-            self.routes.extend(api.endpoints, api)
+        for group in (*OWN, *offered(kernel.plugins)):
+            self.routes.extend(group.endpoints, group(self))
+            for name, segment in group.aliases.items():
+                self.routes.alias(name, segment)
         self._fixed = {
             f"/{route.path}".encode(): (route, _NO_QUERY, None)
             for route in self.routes.all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from dvidkit.endpoints import Request, Response, endpoint
 from dvidkit.http.api import Api
@@ -21,6 +21,8 @@ _HEADERS: Final = {
 
 class ConsoleApi(Api):
     """The page is one file without a build step. It finds the API beside itself, so it works below any prefix."""
+
+    title: ClassVar[str] = "Console"
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)

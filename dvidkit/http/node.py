@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from dvidkit.repo import Version
 
 class NodeApi(Api):
     """Notes, logs, commits, children; and info, tags, syncs, blobs and logs of instances."""
+
+    title: ClassVar[str] = "Versions and all instances"
 
     # --- the version -------------------------------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ def _operation(method: str, path: str, rows: list[tuple[Endpoint, str]], version
         "description": "\n\n".join(dict.fromkeys(cleandoc(endpoint.description) for endpoint in endpoints)),
         "parameters": [*_path_parameters(path, version), *_query_parameters(endpoints)],
         "responses": {
-            "200": _response("the answer", (endpoint.returns for endpoint in endpoints)),
+            str(endpoints[0].status): _response("the answer", (endpoint.returns for endpoint in endpoints)),
             "4XX": _response("what is wrong with the request", ("text/plain", "application/problem+json")),
             "503": _response("try again later", ("text/plain", "application/problem+json")),
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ _IGNORED = "X-DVID-Ignored-Settings"
 
 class RepoApi(Api):
     """Making repos, describing them, and what concerns several of their versions."""
+
+    title: ClassVar[str] = "Repos"
 
     @endpoint("POST", "api/repos", takes=JSON, returns=JSON, role="admin")
     def new_repo(self, request: Request) -> Response:

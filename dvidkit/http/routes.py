@@ -92,6 +92,15 @@ class Routes:
         for row in rows:
             self.add(row, getattr(owner, row.name))
 
+    def alias(self, name: str, segment: str) -> None:
+        """Let paths begin with another name in place of a segment that paths begin with. They are listed once."""
+        self._root.fixed[name] = self._root.fixed[segment]
+
+    @property
+    def beginnings(self) -> frozenset[str]:
+        """The segments that paths begin with, other names included."""
+        return frozenset(self._root.fixed)
+
     def find(self, method: str, segments: list[str], start: int = 0) -> tuple[Route, dict[str, str]] | None:
         """The route of a path and its parameters, or ``None`` if no row has this path.
 

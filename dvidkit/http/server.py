@@ -6,7 +6,7 @@ import os
 import platform
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -38,6 +38,8 @@ class Latency(msgspec.Struct, rename="pascal"):
 
 class ServerApi(Api):
     """The server as such."""
+
+    title: ClassVar[str] = "Server"
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)

@@ -108,8 +108,13 @@ def _uvicorn(application: App, config: ServerConfig, stack: ExitStack, most: int
     """What uvicorn is to run, wrapped in what the configuration asks for."""
     app: Any = application
     if config.web.directory:
-        own = {path.split("/")[0] for path in (route.endpoint.path for route in application.routes.all)}
-        app = Static(app, own, config.web.directory, redirect=config.web.redirect, default=config.web.default)
+        app = Static(
+            app,
+            set(application.routes.beginnings),
+            config.web.directory,
+            redirect=config.web.redirect,
+            default=config.web.default,
+        )
     listeners = list(_listeners_of_activity(application.kernel, config, stack))
     if listeners:
         app = Activity(app, listeners)

@@ -8,31 +8,21 @@ from typing import Final
 
 from dvidkit.datatype import Datatype
 from dvidkit.endpoints import JSON, Endpoint
-from dvidkit.http.console import ConsoleApi
-from dvidkit.http.node import NodeApi
-from dvidkit.http.repo import RepoApi
-from dvidkit.http.server import ServerApi
-from dvidkit.http.view import ViewApi
+from dvidkit.http.api import Api
+from dvidkit.http.groups import OWN
 
 _NAMED: Final = re.compile(r"\b(?:[245]\d\d|304)\b")
 _ALWAYS: Final = re.compile(r"Always (\d\d\d)\b")
-_SERVICE: Final = (
-    ("Console", ConsoleApi),
-    ("Server", ServerApi),
-    ("Repos", RepoApi),
-    ("Versions and all instances", NodeApi),
-    ("Views", ViewApi),
-)
 
 
 def statuses(row: Endpoint, *, below_instance: bool = False) -> tuple[int, ...]:
     """What a row answers, beside what every row may answer (405, 429, 500, 503).
 
-    200; 400 if something in the request can be wrong; 401 and 403 where a token can be asked for; 413 if it takes a
-    body; and what its description names, alone where it says ``Always``.
+    Its row's status of success, mostly 200; 400 if something in the request can be wrong; 401 and 403 where a token can
+    be asked for; 413 if it takes a body; and what its description names, alone where it says ``Always``.
     """
     always = _ALWAYS.match(row.description)
-    found = {int(always[1]) if always else 200, *map(int, _NAMED.findall(row.description))}
+    found = {int(always[1]) if always else row.status, *map(int, _NAMED.findall(row.description))}
     if below_instance or "{uuid}" in row.path or row.takes == JSON or (row.mutates and row.method != "GET"):
         found.add(400)
     if row.mutates or row.role:
@@ -44,11 +34,11 @@ def statuses(row: Endpoint, *, below_instance: bool = False) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def markdown(datatypes: Iterable[type[Datatype]]) -> str:
-    """Every endpoint of the service and of the datatypes: method, path, what it does, statuses."""
+def markdown(datatypes: Iterable[type[Datatype]], groups: Iterable[type[Api]] = ()) -> str:
+    """Every endpoint of the service, of plugins' groups and of datatypes: method, path, what it does, statuses."""
     lines: list[str] = []
-    for title, api in _SERVICE:
-        lines += _table(title, api.endpoints, "/")
+    for api in (*OWN, *groups):
+        lines += _table(api.title, api.endpoints, "/")
     for datatype in sorted(datatypes, key=lambda each: each.typename):
         lines += _table(f"`{datatype.typename}`", datatype.endpoints, "/api/node/{uuid}/{data}/", below_instance=True)
     return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,8 @@ class ViewApi(Api):
     Beside what their descriptions name: a client that has the answer (``If-None-Match``) gets 304 without it. Chunks
     take ``Range``: 206, or 416 for one outside.
     """
+
+    title: ClassVar[str] = "Views"
 
     @endpoint("GET", "api/node/{uuid}/{data}/precomputed", returns=JSON, heavy=True)
     @endpoint("GET", "api/node/{uuid}/{data}/precomputed/info", returns=JSON, heavy=True)
