@@ -20,6 +20,9 @@ from dvidkit.http.service import ServiceConfig
 from dvidkit.http.status import HTTPError
 
 _ALGORITHM: Final = "HS256"
+_SCHEMES: Final = ("bearer", "token")
+_NOBODY: Final = "public"
+"""What clients of bossDB send as their token if they have none."""
 _SECRET_BYTES: Final = 32
 _LIFETIME: Final = 365 * 24 * 3600
 
@@ -65,8 +68,7 @@ class Gatekeeper:
         """
         if self.trivial:
             return Caller(query["u"]) if "u" in query else ANONYMOUS
-        token = headers.get("authorization", "")
-        bearer = token[7:] if token[:7].lower() == "bearer " else ""
+        bearer = _shown(headers.get("authorization", ""))
         admin = self._is_admin(headers.get("x-dvid-admin-token", ""), query.get("admintoken", ""), bearer)
         user, signed = query.get("u", ""), admin
         if bearer and not admin and self._config.jwt_secret:
@@ -131,6 +133,12 @@ class Gatekeeper:
             if what in self._blocked:
                 name = user if what.startswith("u=") else address
                 raise HTTPError(429, f'User "{name}" is blocked: {self._blocked[what]}')
+
+
+def _shown(header: str) -> str:
+    """The token of an ``Authorization`` header; empty if there is none."""
+    scheme, _, token = header.partition(" ")
+    return token if scheme.lower() in _SCHEMES and token != _NOBODY else ""
 
 
 def _lines(config: ServiceConfig) -> list[str]:

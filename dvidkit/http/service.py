@@ -39,8 +39,9 @@ class ServiceConfig:
 
     Attributes:
         mode: ``readonly`` refuses every change, ``fullwrite`` lets committed versions be written.
-        admin_token: makes a request an administrator's, as ``Authorization: Bearer``, ``X-DVID-Admin-Token`` or DVID's
-            ``admintoken`` in the query; where there is none, everybody may do what DVID asks a token for.
+        admin_token: makes a request an administrator's, as ``Authorization: Bearer`` (or ``Token``), as
+            ``X-DVID-Admin-Token``, or as DVID's ``admintoken`` in the query; where there is none, everybody may do what
+            DVID asks a token for.
         jwt_secret: 32 bytes or more; with it requests must carry a token to change anything (``auth``), and only who
             shows the admin token is an administrator.
         public_read: with a secret, reads need no token.

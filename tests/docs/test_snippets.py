@@ -20,7 +20,7 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SERVED: Final = {"views.md"}
+SERVED: Final = {"boss.md", "views.md"}
 """Pages that show a server: ``tests/clients`` runs them against one."""
 _BLOCK: Final = re.compile(r"^```(python|console)\n(.*?)^```$", re.M | re.S)
 _FILE: Final = re.compile(r"# ([a-z_]+\.py)\n")

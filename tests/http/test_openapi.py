@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from dvidkit.http.groups import offered
 from dvidkit.http.tables import markdown
 from dvidkit.plugins import Plugins
 
@@ -84,4 +85,5 @@ def test_the_documentation_is_up_to_date() -> None:
     """docs/http.md holds the table as it is made now; ``python docs/http_table.py`` writes it."""
     if not DOCS.exists():
         pytest.skip("the documentation is not here")
-    assert markdown(Plugins().datatypes.values()) in DOCS.read_text("utf-8")
+    plugins = Plugins()
+    assert markdown(plugins.datatypes.values(), offered(plugins)) in DOCS.read_text("utf-8")

@@ -17,19 +17,17 @@ from dvidkit_images.kinds import DATATYPES
 from dvidkit.datatype import Datatype
 from dvidkit.endpoints import Endpoint
 from dvidkit.http import create_app
-from dvidkit.http.console import ConsoleApi
-from dvidkit.http.node import NodeApi
-from dvidkit.http.repo import RepoApi
-from dvidkit.http.server import ServerApi
+from dvidkit.http.groups import OWN, offered
 from dvidkit.http.service import Limits
 from dvidkit.http.tables import statuses
-from dvidkit.http.view import ViewApi
 from dvidkit.plugins import Plugins
 
 Headers = Mapping[str, str]
 TOKEN = "the-admin-token"
 ADMIN = {"x-dvid-admin-token": TOKEN}
 MOST = 1 << 19
+DONE = {200, 201, 204}
+GOOD = {*DONE, 404}
 HERE = Path(__file__)
 REQUESTS: list[dict[str, Any]] = tomllib.loads(HERE.with_name("requests.toml").read_text("utf-8"))["request"]
 IMAGES = {kind.typename: kind.voxel.size for kind in DATATYPES}
@@ -40,7 +38,7 @@ TYPES: dict[str, type[Datatype]] = {
 
 def rows() -> Iterator[tuple[str, Endpoint]]:
     """(datatype or nothing, row) of everything in the table."""
-    for api in (ConsoleApi, ServerApi, RepoApi, NodeApi, ViewApi):
+    for api in (*OWN, *offered(Plugins())):
         yield from (("", row) for row in api.endpoints)
     for name, datatype in sorted(TYPES.items()):
         yield from ((name, row) for row in datatype.endpoints)
@@ -112,6 +110,8 @@ class Asker:
             return {"content": self._filled(msgspec.json.encode(sample["json"]).decode()).encode()}
         if "voxels" in sample:
             return {"content": bytes(sample["voxels"] * IMAGES[self.typename])}
+        if "bytes" in sample:
+            return {"content": bytes(sample["bytes"])}
         return {"content": sample["text"].encode()} if "text" in sample else {}
 
     def reached(self) -> set[int]:
@@ -130,7 +130,7 @@ def test_row(make_service: Any, secret: str, typename: str, row: Endpoint) -> No
     asker, mine = Asker(service, typename, row), samples(typename, row)
     wanted = set(statuses(row, below_instance=bool(typename)))
     assert {sample.get("status", 200) for sample in mine} <= wanted, "requests.toml has a status the table has not"
-    good = next(sample for sample in mine if sample.get("status", 200) == min(wanted & {200, 404}))
+    good = next(sample for sample in mine if sample.get("status", 200) == min(wanted & GOOD))
     bearer = {"authorization": f"Bearer {service.app.gatekeeper.issue('ann')}"}
     before = asker.dump()
     if 401 in wanted:
@@ -141,8 +141,8 @@ def test_row(make_service: Any, secret: str, typename: str, row: Endpoint) -> No
         assert asker.ask(good, content=bytes(MOST + 1)) == 413
     if 400 in wanted:
         assert refused(asker, good, make_service) == 400
-    for sample in sorted(mine, key=lambda sample: sample.get("status", 200) == 200):
-        if sample.get("status", 200) == 200:
+    for sample in sorted(mine, key=lambda sample: sample.get("status", 200) in DONE):
+        if sample.get("status", 200) in DONE:
             assert asker.dump() == before
         status = asker.ask(sample, headers=bearer if sample.get("signed") else ADMIN)
         assert status == sample.get("status", 200), sample
@@ -157,14 +157,24 @@ def refused(asker: Asker, good: dict[str, Any], make_service: Any) -> int:
         return asker.ask(good, content=b"\xff{")
     if asker.row.role == "user":
         return 400
+    if not asker.row.mutates:
+        return asker.ask(next(each for each in samples("", asker.row) if each.get("status") == 400))
     reading = make_service(mode="readonly")
     return int(reading(asker.row.method, f"/{asker.row.path}").status_code)
 
 
 # --- who may do what -------------------------------------------------------------------------------------------------
 
+BOX = "{collection}/{experiment}/{channel}/{resolution}/{x}/{y}/{z}"
+
 LOCKED = frozenset(
     {
+        "POST v1/collection/{collection}/experiment/{experiment}/channel/{channel}",
+        *(
+            f"{method}/{BOX}{times}"
+            for method in ("POST v1/cutout", "PUT v1/cutout/to_black")
+            for times in ("", "/{t}")
+        ),
         "POST api/repo/{uuid}/instance",
         "POST api/node/{uuid}/note",
         "POST api/node/{uuid}/log",
@@ -175,7 +185,13 @@ LOCKED = frozenset(
 )
 """Rows of the service that a committed version refuses; of datatypes it refuses every row that mutates."""
 
-NEVER = frozenset({"POST api/repo/{uuid}/instance", "POST api/node/{uuid}/commit"})
+NEVER = frozenset(
+    {
+        "POST v1/collection/{collection}/experiment/{experiment}/channel/{channel}",
+        "POST api/repo/{uuid}/instance",
+        "POST api/node/{uuid}/commit",
+    }
+)
 """Of these, what a committed version refuses to everybody."""
 
 
@@ -191,7 +207,7 @@ def status_for(typename: str, row: Endpoint, caller: str, mode: str) -> int:
     locked = mode != "open" and row.mutates and (bool(typename) or name in LOCKED)
     if locked and mode != "readonly" and (name in NEVER or (mode == "locked" and caller != "admin")):
         return 400
-    return min(set(statuses(row, below_instance=bool(typename))) & {200, 404})
+    return min(set(statuses(row, below_instance=bool(typename))) & GOOD)
 
 
 class Matrix:
@@ -227,8 +243,8 @@ def test_the_role_matrix(make_service: Any, secret: str, mode: str, caller: str)
         if typename in IMAGES and typename != "uint8blk":
             continue
         wanted = status_for(typename, row, caller, mode)
-        good = next(each for each in samples(typename, row) if each.get("status", 200) in (200, 404))
-        asker = matrix.asker(typename, row, changes=wanted == 200 and row.mutates)
+        good = next(each for each in samples(typename, row) if each.get("status", 200) in GOOD)
+        asker = matrix.asker(typename, row, changes=wanted in DONE and row.mutates)
         token = asker.service.app.gatekeeper.issue("ann")
         headers = {"user": {"authorization": f"Bearer {token}"}, "admin": ADMIN}.get(caller, {})
         assert asker.ask(good, headers=headers) == wanted, f"{row.method} {row.path} of {typename or 'the service'}"

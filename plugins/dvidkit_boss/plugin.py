@@ -1,0 +1,24 @@
+"""Entry point of the ``boss`` plugin: the endpoints of bossDB's volume API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dvidkit.errors import MissingExtra
+from dvidkit.hookspecs import hookimpl
+
+
+@hookimpl
+def dvidkit_endpoints() -> Iterable[type[Any]]:
+    """Offer what is below ``/v1``: collections, experiments, channels and frames; their voxels; their metadata."""
+    try:
+        from dvidkit_boss.resources import BossResources
+        from dvidkit_boss.volumes import BossVolumes
+    except ImportError as error:
+        raise MissingExtra(
+            f"bossDB's API needs {error.name}: pip install 'dvidkit[boss]'",
+            plugin="boss",
+            install="pip install 'dvidkit[boss]'",
+        ) from error
+    return BossResources, BossVolumes
