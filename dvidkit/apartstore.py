@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, Final, cast
 
 from dvidkit.apart import HIGH, LARGE, POINTER_SIZE, apart_key, belongs_apart, pointer, row_key, stored_key
@@ -14,6 +16,9 @@ from dvidkit.engine import Batch, Item
 from dvidkit.errors import LimitError
 
 _PAGE_BYTES: Final = 1 << 20
+
+_key_of: Final = itemgetter(0)
+_value_of: Final = itemgetter(1)
 
 
 class ApartCursor(Cursor):
@@ -57,6 +62,18 @@ class ApartCursor(Cursor):
             yield part
 
 
+def _plain(batch: Batch) -> tuple[list[bytes], list[bytes]] | None:
+    """Keys and values if these are puts that are stored as they are: found by passes in C, not by looking at each."""
+    keys: list[bytes] = list(map(_key_of, batch))
+    values: list[bytes] = list(map(_value_of, batch))
+    try:
+        sizes = set(map(len, values))
+    except TypeError:
+        return None
+    small = max(sizes) < LARGE and POINTER_SIZE not in sizes
+    return (keys, values) if small and max(keys) < HIGH else None
+
+
 class ApartStore(CursorStore):
     """See ``CursorStore``. Before it opens for others a subclass sets what follows.
 
@@ -82,6 +99,10 @@ class ApartStore(CursorStore):
         self._write(changes)
 
     def _fill(self, changes: Any, batch: Batch) -> None:
+        plain = _plain(batch)
+        if plain is not None:
+            deque(map(changes.put, *plain), maxlen=0)
+            return
         database, put, delete = self._database, changes.put, changes.delete
         for key, value in batch:
             if key >= HIGH:

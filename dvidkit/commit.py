@@ -284,7 +284,8 @@ class Committer:
         changes = self._with_tombstones(segment) if segment.versioned else segment.changes
         crcs = segment.crcs if changes is segment.changes else None
         if self._sealed or segment.deletes:
-            self._records.account(segment.slot, changes, crcs=crcs, pending=plan.pending)
+            ascending = segment.ascending and crcs is not None
+            self._records.account(segment.slot, changes, crcs=crcs, pending=plan.pending, ascending=ascending)
         plan.changes = plan.changes + changes if plan.changes else changes
         if plan.several:
             plan.pending.update(changes)

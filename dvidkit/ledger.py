@@ -108,8 +108,18 @@ class Records(Protocol):
         """Whether the slot may hold tombstones, with the batch in preparation."""
         ...
 
-    def account(self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last) -> None:
-        """Take changes of one slot (``None``: of any keys) into the batch in preparation."""
+    def account(
+        self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last, ascending: bool = False
+    ) -> None:
+        """Take changes of one slot (``None``: of any keys) into the batch in preparation.
+
+        Args:
+            slot: whose they are.
+            changes: full key and stored value, ``None`` for a delete.
+            crcs: sum of the CRCs of all values, if all are puts of values and the caller has it.
+            pending: changes ahead of these that are not in the store yet.
+            ascending: they are puts with keys in order, each once.
+        """
         ...
 
     def changes(self) -> Changes:
@@ -146,7 +156,9 @@ class Flags:
             found = self._known[slot] = self._get_many([flag_key(slot)])[0] is not None
         return found
 
-    def account(self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last) -> None:
+    def account(
+        self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last, ascending: bool = False
+    ) -> None:
         """See ``Records``."""
         for key, value in changes:
             if value is not None and key[-1] == TOMBSTONE_MARK and key[0] == DATA and not self.tombstones(slot_of(key)):
@@ -207,8 +219,16 @@ class Ledger:
         """See ``Records``."""
         return self.slot(slot).tombstones > 0
 
-    def account(self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last) -> None:
+    def account(
+        self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last, ascending: bool = False
+    ) -> None:
         """See ``Records``."""
+        if slot is not None and ascending and crcs is not None:
+            was = self.slot(slot)
+            if changes[0][0] > was.top:
+                total = (was.sum + crcs) & _WRAP
+                self._new[slot] = Slot(was.values + len(changes), was.tombstones, total, changes[-1][0])
+                return
         by_slot = {slot: dict(changes)} if slot is not None else _by_slot(changes)
         for each, last in by_slot.items():
             known = crcs if len(last) == len(changes) else None

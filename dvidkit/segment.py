@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from operator import itemgetter
+from itertools import islice, repeat
+from operator import add, itemgetter, lt
 from typing import Any, Final, NamedTuple, cast
 
 from dvidkit.checksum import SEAL, crc32, seal
@@ -36,13 +36,22 @@ class Sizes(NamedTuple):
     @classmethod
     def of(cls, keys: Collection[bytes], values: Collection[bytes]) -> Sizes:
         """Of these; deletes have no value."""
-        by_key, by_value = list(map(len, keys)), list(map(len, values))
-        return cls(max(by_key, default=0), max(by_value, default=0), sum(by_key), sum(by_value))
+        (longest, all_keys), (largest, all_values) = lengths(keys), lengths(values)
+        return cls(longest, largest, all_keys, all_values)
 
     @classmethod
     def of_changes(cls, changes: Changes) -> Sizes:
         """Of a batch."""
         return cls.of(list(map(_first, changes)), list(filter(None, map(_second, changes))))
+
+
+def lengths(parts: Collection[bytes]) -> tuple[int, int]:
+    """Bytes of the longest, and of all together; in batches most keys, and often the values, are equally long."""
+    found = set(map(len, parts))
+    if len(found) == 1:
+        (length,) = found
+        return length, length * len(parts)
+    return max(found, default=0), sum(map(len, parts))
 
 
 @dataclass(slots=True)
@@ -57,6 +66,7 @@ class Segment:
         deletes: some change is a delete.
         crcs: sum of the CRCs of all values, where it is known.
         sizes: of the changes, where they are known.
+        ascending: all are puts, their keys in order, each once.
         stamp: makes the changes when it is the write's turn, from its number in the order of all stamped writes.
     """
 
@@ -67,11 +77,14 @@ class Segment:
     deletes: bool = True
     crcs: int | None = None
     sizes: Sizes | None = None
+    ascending: bool = False
     stamp: Callable[[int], Changes] | None = None
 
 
-def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
+def segment(ctx: Context, pairs: Pairs, *, sealed: bool, deletes: bool = True) -> Segment:
     """The stored form of (TKey, value) puts and (TKey, ``None``) deletes of one context. Nothing is written.
+
+    Without ``deletes`` a value of ``None`` is of a wrong type, too.
 
     Raises:
         BadType: a TKey or value that is not bytes-like, or no context.
@@ -79,13 +92,15 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool) -> Segment:
     """
     if not isinstance(ctx, Context):
         raise BadType(f"not a context: {shown(ctx)}")
-    if len(pairs) == 1:
+    if len(pairs) == 1 and (deletes or pairs[0][1] is not None):
         return _segment_of_one(ctx, *pairs[0], sealed=sealed)
-    tkeys, values = _split(pairs)
-    return _assembled(ctx, tkeys, values, sealed=sealed) if tkeys else Segment([])
+    tkeys, values, some_deletes = _split(pairs)
+    if some_deletes and not deletes:
+        raise _no_puts(pairs)
+    return _assembled(ctx, tkeys, values, sealed=sealed, deletes=some_deletes) if tkeys else Segment([])
 
 
-def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, sealed: bool) -> Segment:
+def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, sealed: bool, deletes: bool) -> Segment:
     prefix = ctx.prefix
     if isinstance(ctx, MetadataContext):
         keys = [prefix + tkey for tkey in tkeys]
@@ -94,7 +109,6 @@ def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, 
             check_declared(ctx, tkeys)
         suffix = ctx.suffix
         keys = [prefix + tkey + suffix for tkey in tkeys]
-    deletes = type(None) in set(map(type, values))
     crcs: int | None = None
     if sealed:
         values, crcs = _seal_all(keys, values, deletes=deletes)
@@ -110,6 +124,7 @@ def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, 
         deletes=deletes,
         crcs=crcs,
         sizes=sizes,
+        ascending=crcs is not None and all(map(lt, keys, islice(keys, 1, None))),
     )
 
 
@@ -138,32 +153,35 @@ def _seal_all(keys: list[bytes], values: list[bytes | None], *, deletes: bool) -
         return [None if value is None else seal(key, value) for key, value in zip(keys, values, strict=True)], None
     count = len(keys)
     sums: list[int] = list(map(crc32, cast(list[bytes], values), map(crc32, keys, repeat(SEAL))))
-    tails = struct.Struct("4s" * count).unpack(struct.pack(f"<{count}I", *sums))
-    stored: list[bytes | None] = list(map(bytes.__add__, cast(list[bytes], values), tails))
+    tails = struct.unpack("4s" * count, struct.pack(f"<{count}I", *sums))
+    stored: list[bytes | None] = list(map(add, values, tails))
     return stored, sum(sums)
 
 
-def _split(pairs: Pairs) -> tuple[list[bytes], list[bytes | None]]:
-    """TKeys and values, as ``bytes``."""
+def _split(pairs: Pairs) -> tuple[list[bytes], list[bytes | None], bool]:
+    """TKeys, values, both as ``bytes``, and whether some value is ``None``."""
     tkeys = list(map(_first, pairs))
     values = list(map(_second, pairs))
     if set(map(type, tkeys)) - _BYTES:
         tkeys = [as_bytes(tkey, "TKey") for tkey in tkeys]
-    if set(map(type, values)) - _BYTES_OR_NONE:
+    kinds = set(map(type, values))
+    if kinds - _BYTES_OR_NONE:
         values = [None if value is None else as_bytes(value, "value") for value in values]
-    return tkeys, values
+    return tkeys, values, type(None) in kinds
 
 
 def puts(pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The pairs of a ``put_range``, read once; a value of ``None`` is refused, as it would be a delete.
+    """The pairs of a ``put_range``, read once.
 
     Raises:
-        BadType: not pairs, or a value that is ``None``.
+        BadType: not pairs.
     """
     found: list[Any] = list(pairs) if isinstance(pairs, Iterable) else [()]
     good = all(issubclass(kind, (tuple, list)) for kind in set(map(type, found)))
-    if good and found:
-        good = set(map(len, found)) == {2} and type(None) not in set(map(type, map(_second, found)))
-    if not good:
-        raise BadType(f"put_range takes pairs of a TKey and a value, both bytes, not {shown(pairs)}")
+    if not good or (found and set(map(len, found)) != {2}):
+        raise _no_puts(pairs)
     return found
+
+
+def _no_puts(pairs: object) -> BadType:
+    return BadType(f"put_range takes pairs of a TKey and a value, both bytes, not {shown(pairs)}")

@@ -139,7 +139,7 @@ class Store(Reader):
 
     def put_range(self, ctx: Context, pairs: Iterable[KeyValue], *, durable: bool | None = None) -> None:
         """Put all pairs, in any order, atomically; of several for one TKey the last holds."""
-        self.write_pairs(ctx, puts(pairs), durable=durable)
+        self._write([segment(ctx, puts(pairs), sealed=self._sealed, deletes=False)], durable=durable)
 
     def new_batch(self, ctx: Context) -> Batch:
         """Collect puts and deletes to be written together."""

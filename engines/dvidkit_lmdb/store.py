@@ -29,6 +29,7 @@ from dvidkit.errors import (
     StoreFull,
     shown,
 )
+from dvidkit.segment import lengths
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_lmdb.copying import copy_rows
 from dvidkit_lmdb.environment import LAYOUT, forget_closed, is_noted, lengthened, note_closed, open_environment
@@ -155,17 +156,19 @@ class LmdbStore:
 
     def write(self, batch: Batch, /, *, durable: bool, expect: Mapping[bytes, bytes | None] | None = None) -> None:
         """See ``ByteStore.write``."""
-        size = _checked_size(batch)
+        size, deletes = _checked_size(batch)
         with self._writing:
-            self._write(batch, size, durable=durable, expect=expect or {})
+            self._write(batch, size, deletes=deletes, durable=durable, expect=expect or {})
 
     def delete_range(self, begin: bytes, end: bytes, /, *, durable: bool) -> None:
         """See ``RangeDeleter.delete_range``."""
         with self._writing:
             batch = [(key, None) for key in self.scan(begin, end, keys_only=True)]
-            self._write(batch, 0, durable=durable, expect={})
+            self._write(batch, 0, deletes=True, durable=durable, expect={})
 
-    def _write(self, batch: Batch, size: int, *, durable: bool, expect: Mapping[bytes, bytes | None]) -> None:
+    def _write(
+        self, batch: Batch, size: int, *, deletes: bool, durable: bool, expect: Mapping[bytes, bytes | None]
+    ) -> None:
         if self._closed:
             raise closed_error()
         if self._noted and not self._read_only:
@@ -173,7 +176,7 @@ class LmdbStore:
             self._noted = False
         self._make_room(size, len(batch))
         try:
-            while not self._commit(batch, expect):
+            while not self._commit(batch, expect, deletes=deletes):
                 self._grow(2 * self._map_size, 2 * self._map_size)
         except lmdb.Error as error:
             raise self._write_failure(error, size) from error
@@ -184,7 +187,7 @@ class LmdbStore:
         if durable and self._durability != "durable":
             self._sync()
 
-    def _commit(self, batch: Batch, expect: Mapping[bytes, bytes | None]) -> bool:
+    def _commit(self, batch: Batch, expect: Mapping[bytes, bytes | None], *, deletes: bool) -> bool:
         """One transaction; false if the map was full, and then nothing was written."""
         txn = self._env.begin(write=True)
         try:
@@ -192,7 +195,7 @@ class LmdbStore:
                 if (txn.get(key) if key else None) != value:
                     txn.commit()
                     raise ConflictError(f"key {shown(key)} was changed meanwhile", key=key)
-            _apply(txn, batch)
+            _apply(txn, batch, deletes=deletes)
             self.readers.committing()
             txn.commit()
         except lmdb.MapFullError:
@@ -303,9 +306,9 @@ def _has_address_space(size: int) -> bool:
     return True
 
 
-def _apply(txn: lmdb.Transaction[bytes], batch: Batch) -> None:
+def _apply(txn: lmdb.Transaction[bytes], batch: Batch, *, deletes: bool) -> None:
     """Puts in runs, each one call of the driver; deletes between them."""
-    if None not in map(_value_of, batch):
+    if not deletes:
         with txn.cursor() as cursor:
             cursor.putmulti(cast(Sequence[tuple[bytes, bytes]], batch))
         return
@@ -325,16 +328,17 @@ def _apply(txn: lmdb.Transaction[bytes], batch: Batch) -> None:
                 start += 1
 
 
-def _checked_size(batch: Batch) -> int:
-    """Bytes of the batch; what LMDB would misread is refused before a transaction is begun."""
+def _checked_size(batch: Batch) -> tuple[int, bool]:
+    """Bytes of the batch, and whether it deletes; what LMDB would misread is refused before a transaction is begun."""
     if not batch:
-        return 0
-    lengths = list(map(len, map(_key_of, batch)))
-    longest, shortest = max(lengths), min(lengths)
-    if longest > _MAX_KEY or shortest == 0:
+        return 0, False
+    keys: list[bytes] = list(map(_key_of, batch))
+    longest, size = lengths(keys)
+    if longest > _MAX_KEY or not all(keys):
         got = longest if longest > _MAX_KEY else 0
         raise LimitError(f"LMDB takes keys of 1 to 511 bytes, not {got}", what="max_key", limit=_MAX_KEY, got=got)
+    values: list[bytes] = list(map(_value_of, batch))
     try:
-        return sum(lengths) + sum(map(len, map(_value_of, batch)))
+        return size + lengths(values)[1], False
     except TypeError:
-        return sum(lengths) + sum(map(len, filter(None, map(_value_of, batch))))
+        return size + sum(map(len, filter(None, values))), True
