@@ -76,7 +76,8 @@ class Datatype:
         cls.endpoints = table_of(cls)
 
     def __init__(self, instance: DataInstance, node: Version, *, override: bool = False) -> None:
-        instance.usable()
+        if instance.missing:
+            instance.usable()
         self.instance = instance
         self.node = node
         self.override = override

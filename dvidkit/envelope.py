@@ -16,6 +16,7 @@ Source: DVID ``dvid/serialize.go`` (``SerializeData``, ``DeserializeData``).
 
 from __future__ import annotations
 
+import struct
 import zlib
 from importlib import import_module
 from typing import Any, Final
@@ -32,6 +33,9 @@ _KNOWN: Final = frozenset(_CODES.values())
 _CRC_BIT: Final = 1 << 3
 _GZIP_WBITS: Final = 31
 _SIZE: Final = 4
+_SIZE_OF: Final = struct.Struct("<I").unpack_from
+_PLAIN_LZ4: Final = LZ4 << 5
+"""First byte of most values: LZ4, without a checksum of the envelope's own."""
 _LZ4_RATIO: Final = 255
 """No LZ4 block unpacks to more than this many times its own size."""
 _NO_GZIP: Final = 0
@@ -82,9 +86,10 @@ def unpack(stored: bytes | memoryview, *, size: int | None = None) -> bytes:
     """
     if not len(stored):
         value = b""
+    elif size is None:
+        value = _decompress(*split(stored), MAX_RAW)
     else:
-        code, payload = split(stored)
-        value = _decompress(code, payload, MAX_RAW) if size is None else _decompress_known(code, payload, size)
+        value = _decompress_known(*split(stored), size)
     if size is not None and len(value) != size:
         raise CorruptData(f"a stored value unpacks to {len(value)} bytes, not {size}")
     return value
@@ -97,6 +102,8 @@ def split(stored: bytes | memoryview) -> tuple[int, memoryview]:
         CorruptData: not an envelope, or its checksum fails.
     """
     first, rest = stored[0], memoryview(stored)[1:]
+    if first == _PLAIN_LZ4:
+        return LZ4, rest
     code, check = first >> 5, first >> 3 & 3
     if first & 7 or code not in _KNOWN or check > 1:
         raise CorruptData(f"a stored value begins with {first:#04x}, which is no envelope of DVID's")
@@ -127,11 +134,13 @@ def _decompress_known(code: int, payload: memoryview, size: int) -> bytes:
 
 
 def _decompress(code: int, payload: memoryview, limit: int) -> bytes:
-    if code == JPEG:
-        raise UnsupportedError("the value is a JPEG; read it as an image", capability="jpeg")
-    if code == NONE:
-        return _within(bytes(payload), limit)
     try:
+        if code == LZ4:
+            return _unpack_lz4(payload, limit)
+        if code == NONE:
+            return _within(bytes(payload), limit)
+        if code == JPEG:
+            raise UnsupportedError("the value is a JPEG; read it as an image", capability="jpeg")
         return _UNPACKERS[code](payload, limit)
     except (lz4.block.LZ4BlockError, zlib.error) as error:
         raise CorruptData(f"a stored value does not unpack: {error}") from error
@@ -140,13 +149,14 @@ def _decompress(code: int, payload: memoryview, limit: int) -> bytes:
 def _unpack_lz4(payload: memoryview, limit: int) -> bytes:
     if len(payload) < _SIZE:
         raise CorruptData("a stored lz4 value is cut short")
-    size, block = int.from_bytes(payload[:_SIZE], "little"), payload[_SIZE:]
+    (size,), block = _SIZE_OF(payload), payload[_SIZE:]
     if size == 0:
         return _within(bytes(block), limit)
-    _refuse_over(size, limit)
+    if size > limit:
+        _refuse_over(size, limit)
     if size > _LZ4_RATIO * len(block):
         raise CorruptData(f"a stored lz4 value of {len(block)} bytes claims to hold {size}")
-    value = bytes(lz4.block.decompress(block, uncompressed_size=size))
+    value: bytes = lz4.block.decompress(block, size)
     if len(value) != size:
         raise CorruptData(f"a stored lz4 value unpacks to {len(value)} bytes, not the {size} it claims")
     return value
@@ -169,7 +179,7 @@ def _unpack_snappy(payload: memoryview, limit: int) -> bytes:
         raise CorruptData(f"a stored value does not unpack: {error}") from error
 
 
-_UNPACKERS: Final = {LZ4: _unpack_lz4, GZIP: _unpack_gzip, SNAPPY: _unpack_snappy}
+_UNPACKERS: Final = {GZIP: _unpack_gzip, SNAPPY: _unpack_snappy}
 
 
 def _within(value: bytes, limit: int) -> bytes:

@@ -32,6 +32,7 @@ class DataInstance:
         store: where its values are.
         locks: held by mutations over what they read and write back.
         users: the mutations under way, for whose end a deletion waits.
+        missing: whether its datatype is not installed.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DataInstance:
         self.store = store
         self.locks = KeyedLocks()
         self.users = Users()
+        self.missing = bool(getattr(datatype, "missing", False))
         self._contexts: dict[int, VersionedContext | DataContext] = {}
 
     @classmethod
@@ -138,11 +140,6 @@ class DataInstance:
         if self.deleted:
             self.users.leave()
             raise UnknownInstance(f"data instance {self.name!r} was deleted", name=self.name)
-
-    @property
-    def missing(self) -> bool:
-        """Whether its datatype is not installed."""
-        return bool(getattr(self.datatype, "missing", False))
 
     def usable(self) -> None:
         """Raise what using an instance without its datatype raises.

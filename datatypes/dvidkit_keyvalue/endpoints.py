@@ -17,6 +17,8 @@ from dvidkit_keyvalue.slices import Unsatisfiable, from_header, from_query
 RESPONSE_BUDGET: Final = 1 << 30
 """Bytes of values that one answer may hold, unless the caller sets another budget."""
 
+_RANGES: Final = {"Accept-Ranges": "bytes"}
+
 _FORMATS: Final = (
     Query("json", "answer with a JSON object; the values must be JSON", ("true",)),
     Query("tar", "answer with a tar file", ("true",)),
@@ -70,7 +72,10 @@ class KeyValue(KeyValues):
         value = self.get(key)
         if value is None:
             raise _missing(key)
-        part, header = from_query(request.query), request.headers.get("range", "")
+        header = request.headers.get("range", "")
+        if not header and not request.query:
+            return _bytes(value)
+        part = from_query(request.query)
         if part is not None and header:
             raise InvalidInputError("a Range header and byte_start cannot be used together")
         if part is not None:
@@ -167,7 +172,7 @@ def _missing(key: str) -> NotFoundError:
 
 
 def _bytes(value: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(value, BINARY, status, {"Accept-Ranges": "bytes", **(headers or {})})
+    return Response(value, BINARY, status, {**_RANGES, **headers} if headers else _RANGES)
 
 
 def _format(request: Request) -> str:

@@ -20,6 +20,8 @@ from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, TKeyClass
 
 KEY: Final = TKeyClass(177, "value of a key", terminator=0)
 
+_HEAD: Final = KEY.key()[:-1]
+_END: Final = KEY.key()[-1:]
 _FRAME: Final = PREFIX_SIZE + len(KEY.key()) + SUFFIX_SIZE
 """Bytes that a full key has beside the key itself."""
 
@@ -45,7 +47,7 @@ def encode_key(key: str, max_key: int) -> bytes:
         data = key.encode("utf-8")
     except UnicodeEncodeError:
         raise BadKey(f"the key {shown(key)} cannot be written in UTF-8", key=key) from None
-    limit = longest_key(max_key)
+    limit = max_key - _FRAME
     if len(data) > limit:
         raise LimitError(
             f"the key {shown(key)} takes {len(data)} bytes in UTF-8, over {limit}",
@@ -53,7 +55,7 @@ def encode_key(key: str, max_key: int) -> bytes:
             limit=limit,
             got=len(data),
         )
-    return KEY.key(data)
+    return _HEAD + data + _END  # as KEY.key does, which would look for the NUL once more
 
 
 def decode_key(tkey: bytes) -> str:

@@ -85,6 +85,8 @@ def from_header(header: str, size: int) -> ByteRange | None:
 
     Source: DVID ``parseHTTPRangeHeader`` (``datatype/keyvalue/keyvalue.go``).
     """
+    if not header:
+        return None
     spec = header[len(_UNIT) :].strip()
     first, dash, last = (part.strip() for part in spec.partition("-"))
     if not header.startswith(_UNIT) or not dash or not (first or last) or not _digits(first) or not _digits(last):

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from time import perf_counter
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -18,7 +17,8 @@ from dvidkit.http.groups import OWN, offered
 from dvidkit.http.metrics import Metrics
 from dvidkit.http.node import NodeApi
 from dvidkit.http.pool import Claim, Pool
-from dvidkit.http.routes import METHODS, Route, Routes, segments_of
+from dvidkit.http.router import NOTHING, Router
+from dvidkit.http.routes import METHODS, Route, Routes
 from dvidkit.http.service import ServiceConfig
 from dvidkit.http.status import PROBLEM, HTTPError, error_response
 from dvidkit.http.view import ViewApi
@@ -30,8 +30,8 @@ from dvidkit.http.wire import (
     Scope,
     Send,
     content_length,
+    header_of,
     headers_of,
-    path_below,
     query_of,
     raw_path,
     read_body,
@@ -42,12 +42,10 @@ from dvidkit.http.wire import (
 from dvidkit.http.writing import Writing
 
 if TYPE_CHECKING:
-    from dvidkit.datatype import Datatype
     from dvidkit.kernel import Kernel
 
 _LOG: Final = logging.getLogger("dvidkit.http.app")
 _MOST_SIDES: Final = 16
-_NO_QUERY: Final = MappingProxyType[str, str]({})
 _QUICK: Final = 1 << 16
 """Bytes of a body above which no endpoint is quick: to check and compress them takes longer than a thread's turn."""
 
@@ -70,19 +68,12 @@ class App:
         self._written = Writing()
         self._cors = Cors(self.config.cors, timing=self.config.allow_timing)
         self.routes = Routes()
-        self._by_type: dict[type[Datatype], Routes] = {}
         for group in (*OWN, *offered(kernel.plugins)):
             self.routes.extend(group.endpoints, group(self))
             for name, segment in group.aliases.items():
                 self.routes.alias(name, segment)
-        self._fixed = {
-            f"/{route.path}".encode(): (route, _NO_QUERY, None)
-            for route in self.routes.all
-            if route.endpoint.method == "GET" and not route.names
-        }
-        self._common = {
-            path[4] for row in (*NodeApi.endpoints, *ViewApi.endpoints) if len(path := row.path.split("/")) > 4
-        }
+        common = {path[4] for row in (*NodeApi.endpoints, *ViewApi.endpoints) if len(path := row.path.split("/")) > 4}
+        self._route = Router(kernel, self.routes, common).find
 
     def reload_blocklist(self) -> None:
         """Read the blocklist again from where the configuration says it is."""
@@ -161,52 +152,6 @@ class App:
         rest = below.partition("/")[2]
         return [(uuid, f"{before}{node}{quote(uuid, safe='')}/{rest}" if node else "") for uuid in uuids[:_MOST_SIDES]]
 
-    def _route(self, scope: Scope) -> tuple[Route, Mapping[str, str], Any]:
-        """The endpoint of a request, its parameters, and the instance at its version if it is one of a datatype."""
-        method: str = scope["method"]
-        if method == "GET":
-            fixed = self._fixed.get(scope.get("raw_path", b""))
-            if fixed is not None and not scope.get("root_path"):
-                return fixed
-        if method == "POST" and any(
-            name == b"x-http-method-override" and value == b"GET" for name, value in scope["headers"]
-        ):
-            method = "GET"
-        segments = segments_of(raw_path(scope) if not scope.get("root_path") else path_below(scope))
-        below_instance = len(segments) > 4 and segments[1] == "node" and segments[0] == "api"
-        refused: HTTPError | None = None
-        if not below_instance or segments[4] in self._common:
-            try:
-                found = self.routes.find(method, segments)
-            except HTTPError as error:
-                if not below_instance:
-                    raise
-                found, refused = None, error
-            if found is not None:
-                return *found, None
-        if below_instance or (len(segments) == 4 and segments[1] == "node" and segments[0] == "api"):
-            return self._route_instance(method, segments, refused)
-        raise HTTPError(404, "no such URL")
-
-    def _route_instance(
-        self, method: str, segments: list[str], refused: HTTPError | None
-    ) -> tuple[Route, dict[str, str], Any]:
-        """The endpoint of a datatype; ``refused`` is what the path of an endpoint of all instances has to say."""
-        version = self.kernel.repos.resolve(segments[2])
-        instance = version.repo.instance(segments[3])
-        datatype = instance.datatype
-        routes = self._by_type.get(datatype)
-        if routes is None:
-            routes = self._by_type[datatype] = Routes()
-            routes.extend(datatype.endpoints, datatype)
-        found = routes.find(method, segments, 4)
-        if found is None and refused is not None:
-            raise refused
-        if found is None:
-            known = f"See API help at /api/help/{datatype.typename}"
-            raise HTTPError(400, f'Bad API call ({"/".join(segments[4:])}) for data "{instance.name}".  {known}')
-        return *found, (instance, version)
-
     async def _answer(
         self, route: Route, parameters: Mapping[str, str], target: Any, scope: Scope, receive: Receive
     ) -> Response:
@@ -271,7 +216,7 @@ class App:
 def _plain(scope: Scope, parameters: Mapping[str, str]) -> Request:
     """A request without a body, of nobody in particular."""
     if not scope["query_string"]:
-        return Request(scope["method"], parameters, _NO_QUERY, _LazyHeaders(scope))
+        return Request(scope["method"], parameters, NOTHING, _LazyHeaders(scope))
     query = query_of(scope)
     user, app = query.get("u", ""), query.get("app", "")
     return Request(scope["method"], parameters, query, _LazyHeaders(scope), b"", user, app)
@@ -293,6 +238,11 @@ class _LazyHeaders(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._all()[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """See ``Mapping.get``; one header is found without decoding the rest."""
+        found = header_of(self._scope, name.encode("latin-1", "replace"))
+        return default if found is None else found.decode("latin-1")
 
     def __iter__(self) -> Any:
         return iter(self._all())

@@ -54,6 +54,7 @@ class Routes:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._short: dict[tuple[str, str, int], Route] | None = None
         self.all: list[Route] = []
 
     def add(self, endpoint: Endpoint, handler: Handler) -> None:
@@ -72,6 +73,7 @@ class Routes:
         table = node.rest if segments and segments[-1].endswith("...}") else node.routes
         table[endpoint.method] = route
         self.all.append(route)
+        self._short = None
         if endpoint.method == "GET":
             table.setdefault("HEAD", route)
             if endpoint.takes:
@@ -95,6 +97,7 @@ class Routes:
     def alias(self, name: str, segment: str) -> None:
         """Let paths begin with another name in place of a segment that paths begin with. They are listed once."""
         self._root.fixed[name] = self._root.fixed[segment]
+        self._short = None
 
     @property
     def beginnings(self) -> frozenset[str]:
@@ -107,6 +110,12 @@ class Routes:
         Raises:
             HTTPError: the path exists, but not with this method (405).
         """
+        if self._short is None:
+            self._short = self._shortened()
+        if start < len(segments):
+            route = self._short.get((method, segments[start], len(segments) - start))
+            if route is not None:
+                return route, dict(zip(route.names, segments[start + 1 :], strict=True))
         node, rest = self._root, None
         values: list[str] = []
         for place in range(start, len(segments)):
@@ -123,6 +132,23 @@ class Routes:
         if node.routes:
             return self._found(method, node.routes, values)
         return self._found(method, *rest) if rest else None
+
+    def with_one_parameter(self, segment: str) -> dict[str, Route]:
+        """By method the routes of this segment and one parameter, as far as no other route can be meant."""
+        short = self._short or self._shortened()
+        return {method: route for (method, first, length), route in short.items() if (first, length) == (segment, 2)}
+
+    def _shortened(self) -> dict[tuple[str, str, int], Route]:
+        """The routes of one fixed segment and parameters, by method, segment and length: no other can be meant."""
+        found: dict[tuple[str, str, int], Route] = {}
+        for segment, node in self._root.fixed.items():
+            below: _Node | None = node
+            length = 1
+            while below is not None:
+                found |= {(method, segment, length): route for method, route in below.routes.items()}
+                below = None if below.fixed else below.parameter
+                length += 1
+        return found
 
     @staticmethod
     def _found(method: str, routes: dict[str, Route], values: list[str]) -> tuple[Route, dict[str, str]]:
@@ -144,6 +170,7 @@ def segments_of(raw_path: bytes) -> list[str]:
     try:
         path = raw_path.decode("ascii")
         segments = path.split("/")
+        del segments[0]
         if "%" in path:
             if _BAD_ESCAPE.search(path):
                 raise HTTPError(400, "the URL has a % without two hexadecimal digits")
@@ -152,6 +179,6 @@ def segments_of(raw_path: bytes) -> list[str]:
             ]
     except UnicodeDecodeError:
         raise HTTPError(400, "the URL is not UTF-8") from None
-    if len(segments) > 1 and not segments[-1]:
+    if segments and not segments[-1]:
         segments.pop()
-    return segments[1:]
+    return segments

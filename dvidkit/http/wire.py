@@ -50,6 +50,15 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+def header_of(scope: Scope, wanted: bytes) -> bytes | None:
+    """The value of one header, by its name in lower case; of a repeated one the last."""
+    found = None
+    for name, value in scope["headers"]:
+        if name == wanted:
+            found = value
+    return found
+
+
 def query_of(scope: Scope) -> dict[str, str]:
     """Query arguments; of a repeated one the last.
 
@@ -199,15 +208,12 @@ def start_of(response: Response, extra: Headers) -> Message:
         headers = [*_headers(response), *extra]
     else:
         assert isinstance(body, bytes)
-        headers = [(b"content-length", b"%d" % len(body)), *_typed(response.media_type, extra)]
-        if response.headers:
-            headers += _headers(response)
+        headers = [(b"content-length", b"%d" % len(body)), *extra]
+        if response.media_type:
+            headers.append(_header("content-type", response.media_type))
+        for name, value in response.headers.items():
+            headers.append(_header(name, value))
     return {"type": "http.response.start", "status": status, "headers": headers}
-
-
-@lru_cache(maxsize=256)
-def _typed(media_type: str, extra: Headers) -> Headers:
-    return (_header("content-type", media_type), *extra) if media_type else extra
 
 
 def _headers(response: Response) -> list[tuple[bytes, bytes]]:
