@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -12,6 +12,11 @@ from dvidkit.repo import Repo
 from dvidkit_boss.frames import Frame
 
 _PROPERTY: Final = "bossdb"
+_METADATA: Final = "bossdb metadata"
+
+Metadata = dict[str, dict[str, str]]
+"""Texts by key, by what they are about."""
+Kept = TypeVar("Kept")
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,10 +48,7 @@ def read_book(repo: Repo) -> Book:
     Raises:
         CorruptData: something else stands there.
     """
-    try:
-        return msgspec.convert(repo.record.properties.get(_PROPERTY, {}), Book)
-    except msgspec.ValidationError as error:
-        raise CorruptData(f"property {_PROPERTY!r} of repo {repo.uuid} cannot be read: {error}") from error
+    return _read(repo, _PROPERTY, Book)
 
 
 def change_book(repo: Repo, change: Callable[[Book], object]) -> None:
@@ -58,3 +60,27 @@ def change_book(repo: Repo, change: Callable[[Book], object]) -> None:
         book = read_book(repo)
         change(book)
         repo.set_properties({_PROPERTY: msgspec.to_builtins(book)})
+
+
+def read_metadata(repo: Repo) -> Metadata:
+    """The metadata of a collection, which are kept apart, as they may be many. The caller's own.
+
+    Raises:
+        CorruptData: something else stands there.
+    """
+    return _read(repo, _METADATA, Metadata)
+
+
+def change_metadata(repo: Repo, change: Callable[[Metadata], object]) -> None:
+    """Change the metadata of a collection; as ``change_book``."""
+    with repo.repos.lock:
+        metadata = read_metadata(repo)
+        change(metadata)
+        repo.set_properties({_METADATA: metadata})
+
+
+def _read(repo: Repo, name: str, kind: type[Kept]) -> Kept:
+    try:
+        return msgspec.convert(repo.record.properties.get(name, {}), kind)
+    except msgspec.ValidationError as error:
+        raise CorruptData(f"property {name!r} of repo {repo.uuid} cannot be read: {error}") from error

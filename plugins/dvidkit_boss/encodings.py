@@ -22,17 +22,23 @@ import pickle
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
+from dvidkit.deferred import deferred
 from dvidkit.endpoints import BINARY, Request
 from dvidkit.errors import BadPayload, BadType, LimitError, MissingExtra
 from dvidkit.http.status import HTTPError
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+    Array = npt.NDArray[Any]
+else:
+    np = deferred("numpy")
+    Image = deferred("PIL.Image")
+    Array = Any
 
 BLOSC: Final = "application/blosc"
 NPYGZ: Final = "application/npygz"

@@ -68,7 +68,7 @@ def make_experiment(repo: Repo, name: str, frame: Frame, description: str) -> Ve
     if "/" in name:
         raise InvalidInputError(f"an experiment cannot be called {shown(name)}")
     with repo.repos.lock:
-        if name in repo.branches() and not (name == MASTER and _bare(repo)):
+        if name in {version.branch for version in repo.versions} and not (name == MASTER and _bare(repo)):
             raise BranchExists(f"there is an experiment {shown(name)} already", branch=name)
         base = _base(repo)
         change_book(

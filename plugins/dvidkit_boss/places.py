@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dvidkit.errors import InvalidInputError, NotFoundError, UnknownUUID, shown
+from dvidkit.errors import AmbiguousUUID, InvalidInputError, NotFoundError, UnknownUUID, shown
 from dvidkit.instance import DataInstance
 from dvidkit.repo import MASTER, Repo, Version
 from dvidkit.volume import VolumeInfo, is_volume
@@ -59,16 +59,17 @@ def find_collection(kernel: Kernel, name: str) -> Repo:
     """The repo of a collection.
 
     Raises:
-        NotFoundError: there is none.
-        InvalidInputError: several repos have this alias, or UUIDs that begin so.
+        NotFoundError: there is none, or several repos have this alias, or UUIDs that begin so.
     """
     found = [repo for repo in kernel.repos if repo.alias == name]
     if name and len(found) == 1:
         return found[0]
     if name and found:
-        raise InvalidInputError(f"{len(found)} repos are called {shown(name)}: name one by its UUID")
+        raise NotFoundError(f"{len(found)} repos are called {shown(name)}: name one by its UUID")
     try:
         repo = kernel.repos.resolve(name).repo
+    except AmbiguousUUID as error:
+        raise NotFoundError(error.message) from None
     except UnknownUUID:
         repo = None
     if repo is None or not repo.uuid.startswith(name.lower()):
@@ -88,15 +89,14 @@ def find_experiment(repo: Repo, name: str) -> Version:
     """The version of an experiment.
 
     Raises:
-        NotFoundError: there is none.
-        InvalidInputError: several UUIDs begin so.
+        NotFoundError: there is none, or several UUIDs begin so.
     """
     names = [name, MASTER] if name == _MAIN else [name]
     references = [*(f"{repo.uuid}:{each}" for each in names), name] if name and name[0] not in _STEPS else []
     for reference in references:
         try:
             version = repo.repos.resolve(reference)
-        except UnknownUUID:
+        except (AmbiguousUUID, UnknownUUID):
             continue
         if version.repo is repo and not _is_bare_root(repo, version):
             return version

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dvidkit.deferred import first_absent
 from dvidkit.errors import MissingExtra
 from dvidkit.hookspecs import hookimpl
 
@@ -12,13 +13,15 @@ from dvidkit.hookspecs import hookimpl
 @hookimpl
 def dvidkit_endpoints() -> Iterable[type[Any]]:
     """Offer what is below ``/v1``: collections, experiments, channels and frames; their voxels; their metadata."""
-    try:
-        from dvidkit_boss.resources import BossResources
-        from dvidkit_boss.volumes import BossVolumes
-    except ImportError as error:
+    absent = first_absent("numpy", "PIL")
+    if absent:
         raise MissingExtra(
-            f"bossDB's API needs {error.name}: pip install 'dvidkit[boss]'",
+            f"bossDB's API needs {absent}: pip install 'dvidkit[boss]'",
             plugin="boss",
             install="pip install 'dvidkit[boss]'",
-        ) from error
-    return BossResources, BossVolumes
+        )
+    from dvidkit_boss.metadata import BossMetadata
+    from dvidkit_boss.resources import BossResources
+    from dvidkit_boss.volumes import BossVolumes
+
+    return BossResources, BossVolumes, BossMetadata

@@ -34,12 +34,12 @@ class BossResources(Api):
 
     # --- collections -------------------------------------------------------------------------------------------------
 
-    @endpoint("GET", "v1/collection", returns=JSON)
+    @endpoint("GET", "v1/collection", returns=JSON, heavy=True)
     def list_collections(self, request: Request) -> Response:
         """All collections: aliases of repos, or UUIDs where an alias is none: ``{"collections": [name, …]}``."""
         return to_json({"collections": places.collections(self.kernel)})
 
-    @endpoint("GET", _COLLECTION, returns=JSON)
+    @endpoint("GET", _COLLECTION, returns=JSON, heavy=True)
     def get_collection(self, request: Request) -> Response:
         """A collection and the names of its experiments; 404 if there is none.
 
@@ -60,12 +60,12 @@ class BossResources(Api):
 
     # --- experiments -------------------------------------------------------------------------------------------------
 
-    @endpoint("GET", f"{_COLLECTION}/experiment", returns=JSON)
+    @endpoint("GET", f"{_COLLECTION}/experiment", returns=JSON, heavy=True)
     def list_experiments(self, request: Request) -> Response:
         """The experiments of a collection, its branches: ``{"experiments": [name, …]}``; 404 if there is none."""
         return to_json({"experiments": places.experiments(self._collection(request))})
 
-    @endpoint("GET", _EXPERIMENT, returns=JSON)
+    @endpoint("GET", _EXPERIMENT, returns=JSON, heavy=True)
     def get_experiment(self, request: Request) -> Response:
         """An experiment: a branch, or any version by its UUID; 404 if there is none."""
         return to_json(self._experiment_json(request, self._experiment(request)))
@@ -86,13 +86,13 @@ class BossResources(Api):
 
     # --- channels ----------------------------------------------------------------------------------------------------
 
-    @endpoint("GET", f"{_EXPERIMENT}/channel", returns=JSON)
+    @endpoint("GET", f"{_EXPERIMENT}/channel", returns=JSON, heavy=True)
     def list_channels(self, request: Request) -> Response:
         """The channels of an experiment: ``{"channels": [name, …]}``; 404 if there is no such experiment."""
         found = places.channels(self._experiment(request))
         return to_json({"channels": [channel.instance.name for channel in found]})
 
-    @endpoint("GET", _CHANNEL, returns=JSON)
+    @endpoint("GET", _CHANNEL, returns=JSON, heavy=True)
     def get_channel(self, request: Request) -> Response:
         """A channel: its type, the type of its voxels, and whether it has lower resolutions; 404 if there is none."""
         channel = places.find_channel(self._experiment(request), request.path["channel"])
@@ -110,7 +110,7 @@ class BossResources(Api):
         making.make_channel(version, name, asked)
         return _made(channel_json(request.path["experiment"], places.find_channel(version, name)))
 
-    @endpoint("GET", "v1/downsample/{collection}/{experiment}/{channel}", returns=JSON)
+    @endpoint("GET", "v1/downsample/{collection}/{experiment}/{channel}", returns=JSON, heavy=True)
     def get_downsample(self, request: Request) -> Response:
         """The resolutions of a channel: size of a voxel and extent of each; 404 if there is no such channel."""
         version = self._experiment(request)
@@ -119,12 +119,12 @@ class BossResources(Api):
 
     # --- coordinate frames -------------------------------------------------------------------------------------------
 
-    @endpoint("GET", "v1/coord", returns=JSON)
+    @endpoint("GET", "v1/coord", returns=JSON, heavy=True)
     def list_frames(self, request: Request) -> Response:
         """All coordinate frames: ``{"coords": [name, …]}``."""
         return to_json({"coords": places.frames(self.kernel)})
 
-    @endpoint("GET", "v1/coord/{frame}", returns=JSON)
+    @endpoint("GET", "v1/coord/{frame}", returns=JSON, heavy=True)
     def get_frame(self, request: Request) -> Response:
         """A coordinate frame: bounds in voxels, and the size of one; 404 if there is none.
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import numpy as np
-
+from dvidkit.deferred import deferred
 from dvidkit.endpoints import JSON, Query, Request, Response, endpoint, to_json
 from dvidkit.errors import InvalidInputError, UnsupportedError
 from dvidkit.http.api import Api
 from dvidkit_boss.boxes import Box, resolution_of
 from dvidkit_boss.encodings import BLOSC, JPEG, PNG, SENT, Array, decode, encode, wanted
 from dvidkit_boss.places import Channel, experiment_of, find_channel, find_collection, find_experiment
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 _CHANNEL: Final = "{collection}/{experiment}/{channel}"
 _BOX: Final = f"{_CHANNEL}/{{resolution}}/{{x}}/{{y}}/{{z}}"

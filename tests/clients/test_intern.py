@@ -53,6 +53,7 @@ import sys
 import numpy as np
 from intern import array
 from intern.remote.boss import BossRemote
+from intern.resource.boss.resource import CollectionResource
 
 found = {}
 for dtype in ("uint8", "uint16", "uint64"):
@@ -76,6 +77,12 @@ channel = remote.get_channel("uint64", "arrays", "one")
 found["ids"] = remote.get_ids_in_region(channel, 0, [7, 17], [5, 15], [3, 6])
 remote.create_cutout_to_black(channel, 0, [7, 9], [5, 8], [3, 6])
 found["black"] = remote.get_cutout(channel, 0, [7, 157], [5, 104], [3, 23])
+for place in (remote.get_project(CollectionResource("arrays")), remote.get_experiment("arrays", "one"), channel):
+    remote.create_metadata(place, {"tissue": "medulla", "microscope": "FIB-SEM"})
+    assert remote.list_metadata(place) == ["microscope", "tissue"]
+    remote.update_metadata(place, {"tissue": "lobula"})
+    remote.delete_metadata(place, ["microscope"])
+    assert remote.get_metadata(place, ["tissue"]) == {"tissue": "lobula"}
 timed = np.full((1, 2, 3, 4), 5, np.uint64)
 remote.create_cutout(channel, 0, [20, 24], [20, 23], [20, 22], timed, time_range=[0, 1])
 found["timed"] = remote.get_cutout(channel, 0, [20, 24], [20, 23], [20, 22], time_range=[0, 1])
@@ -84,7 +91,10 @@ np.savez(sys.argv[1], **found)
 
 
 def test_arrays(server: Served, program: Any) -> None:
-    """``intern.array`` makes a channel of each type it knows, writes an unaligned box, reads boxes and slices."""
+    """``intern.array`` makes a channel of each type it knows, writes an unaligned box, reads boxes and slices.
+
+    ``BossRemote`` lists what there is, reads ids, blackens, takes a range of times and keeps metadata.
+    """
     found = program(server.url, ARRAYS)
     for dtype in ("uint8", "uint16", "uint64"):
         voxels = found[f"{dtype} written"]

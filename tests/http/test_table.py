@@ -69,6 +69,8 @@ class Asker:
             body = bytes(range(256)) * (32**3 * size // 256)
             url = f"{service.node}/{name}/raw/0_1_2/32_32_32/0_0_0"
             assert service("POST", url, content=body, headers=ADMIN).status_code == 200
+        for place in ("demo", "demo/master", "demo/master/uint8blk"):
+            assert service("POST", f"/v1/meta/{place}?key=note&value=text", headers=ADMIN).status_code == 201
         self._graph()
 
     def _graph(self) -> None:
