@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from dvidkit.deferred import deferred
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import StoreMismatch
 from dvidkit.storedir import StoreDirectory
+
+if TYPE_CHECKING:
+    import shutil
+else:
+    shutil = deferred("shutil")
 
 
 @contextmanager

@@ -7,16 +7,21 @@ else.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from dvidkit.deferred import deferred
 from dvidkit.errors import BadConfig, shown
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = deferred("difflib")
 
 Kind = Literal["text", "texts", "flag", "number", "seconds", "path", "table", "choice"]
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
+from typing import TYPE_CHECKING
 
+from dvidkit.deferred import deferred
 from dvidkit.errors import NotAllowed
+
+if TYPE_CHECKING:
+    import hashlib
+    import hmac
+else:
+    hashlib = deferred("hashlib")
+    hmac = deferred("hmac")
 
 
 def seal_passcode(passcode: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
@@ -18,6 +17,7 @@ import pluggy
 from dvidkit import hookspecs
 from dvidkit.engine import Capabilities, Capability, Engine, Limits, Loss
 from dvidkit.errors import BadConfig, PluginError, PluginLoadError, PluginNameTaken, UnknownDatatype, UnknownEngine
+from dvidkit.installed import entry_points
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
@@ -268,23 +268,16 @@ def _installed() -> Iterable[_Source]:
         identity = (distribution, entry.name, entry.value)
         if identity not in seen:
             seen.add(identity)
-            yield _Source(entry.name, distribution, _version(distribution), entry.load)
+            yield _Source(entry.name, distribution, getattr(entry.dist, "version", ""), entry.load)
 
 
-def _order(entry: EntryPoint) -> tuple[bool, str, str]:
+def _order(entry: Any) -> tuple[bool, str, str]:
     distribution = _distribution(entry)
     return distribution != FIRST_PARTY, distribution, entry.name
 
 
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else ""
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except (PackageNotFoundError, ValueError):
-        return ""
+def _distribution(entry: Any) -> str:
+    return str(entry.dist.name) if entry.dist is not None else ""
 
 
 def _returning(plugin: Any) -> Callable[[], Any]:

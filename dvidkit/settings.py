@@ -8,14 +8,19 @@ Source: DVID ``dvid/command.go`` (``Config``); numbers as JSON numbers are accep
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from dvidkit.deferred import deferred
 from dvidkit.errors import BadConfig, shown
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = deferred("difflib")
 
 Compression = Literal["none", "snappy", "lz4", "gzip", "jpeg"]
 Checksum = Literal["none", "crc32"]

@@ -9,19 +9,19 @@ Source: DVID ``storage/keyvalue.go``; the methods have its names in snake case.
 
 from __future__ import annotations
 
-import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from types import TracebackType
-from typing import Final, cast, get_args
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 from dvidkit.access import Access
 from dvidkit.batch import Batch
 from dvidkit.checksum import seal, unseal
 from dvidkit.commit import Committer, Write
 from dvidkit.context import Context, DataContext, VersionedContext
+from dvidkit.deferred import deferred
 from dvidkit.engine import Backer, Capability, Compactor, Durability, Engine, OpenReport, Sizer, StoreConfig
 from dvidkit.errors import BadConfig, BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
 from dvidkit.keys import (
@@ -38,6 +38,11 @@ from dvidkit.reading import Reader
 from dvidkit.segment import Changes, Pairs, Segment, Sizes, puts, segment
 from dvidkit.snapshot import Instant, StoreSnapshot
 from dvidkit.storerecord import StoreRecord, read_or_make
+
+if TYPE_CHECKING:
+    import hashlib
+else:
+    hashlib = deferred("hashlib")
 
 _CHUNK: Final = 10_000
 """Rows deleted in one batch where a deletion may be larger than a batch (DVID: the same)."""

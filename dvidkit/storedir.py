@@ -22,8 +22,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
-import socket
 import tomllib
 import uuid
 import weakref
@@ -32,10 +30,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from dvidkit.deferred import deferred
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, StoreError, StoreFull, StoreLocked, StoreMismatch, StoreMissing
+
+if TYPE_CHECKING:
+    import shutil
+else:
+    shutil = deferred("shutil")
 
 MARKER: Final = "dvidkit.toml"
 LOCK: Final = "dvidkit.lock"
@@ -216,7 +220,7 @@ class StoreDirectory:
     def _sign(self) -> None:
         """Say in the lock file who has the store; a full disk is no reason not to open it."""
         lock = self._fds[-1]
-        text = f"pid {os.getpid()}\nhost {socket.gethostname()}\nsince {_now()}\ndurability {self._durability}\n"
+        text = f"pid {os.getpid()}\nhost {os.uname().nodename}\nsince {_now()}\ndurability {self._durability}\n"
         with suppress(OSError):
             before = os.pread(lock, 4096, 0)
             self.unclean = bool(before)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from dvidkit.deferred import deferred
 from dvidkit.errors import BadPayload, InvalidInputError, shown
 from dvidkit_keyvalue.slices import ByteRange, Wanted
+
+if TYPE_CHECKING:
+    import tarfile
+else:
+    tarfile = deferred("tarfile")
 
 Pairs = Iterable[tuple[str, bytes]]
 

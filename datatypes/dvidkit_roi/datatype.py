@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
@@ -21,9 +20,12 @@ from dvidkit_roi.settings import RoiSettings
 from dvidkit_roi.spans import Triple, as_spans, contains, normalised, voxel_mask
 
 if TYPE_CHECKING:
+    import json
+
     import numpy as np
     import numpy.typing as npt
 else:
+    json = deferred("json")
     np = deferred("numpy")
 
 _NO_MIN: Final = (1 << 31) - 1
