@@ -185,9 +185,10 @@ def delete_all(s: DatatypeSession, op: Op) -> None:
     ]
     s.require(left == [], [], left, clause="DT-8", note="keys in the space of data that are not the other instance's")
     s.require(s.dump("other") == kept, kept, s.dump("other"), clause="DT-8", note="the other instance")
-    repo.create_instance(s.datatype, "data", repo.root, **s.options["settings"])
+    for v in s.model.open()[-1:]:
+        repo.create_instance(s.datatype, "data", s.version(v), **s.options["settings"])
     expected = plain(s.case.model(s.options["settings"]).observe())
-    for v in s.model.known():
+    for v in s.model.known() if s.model.open() else ():
         got = attempt(lambda v=v: s.case.observe(s.view("data", v)))  # type: ignore[misc]
         if not matches(expected, got):
             raise s.violation(*difference(expected, got), clause="DT-8", note="a new instance of the same name")

@@ -197,12 +197,16 @@ class _Subject:
             self._forbidden(s, rng, v)
 
     def _watch(self, s: DatatypeSession, rng: random.Random) -> None:
-        """What was touched is observed, and something else; that less often in the quick profile."""
+        """What was touched is observed, and something else, often the version above; that less often if quick."""
         name, v = s.touched
         if v not in s.model.unknown:
             s.do({"op": "observe", "name": name or "data", "v": v})
         if s.harness.scale or rng.random() < (0.2 if self.follows else 0.5):
-            s.do({"op": "observe", "name": rng.choice(NAMES), "v": rng.choice(s.model.known())})
+            above = [parent for parent in s.model.parents[v] if parent not in s.model.unknown]
+            if name and above and rng.random() < 0.5:
+                s.do({"op": "observe", "name": name, "v": rng.choice(above)})
+            else:
+                s.do({"op": "observe", "name": rng.choice(NAMES), "v": rng.choice(s.model.known())})
 
     def _change(self, s: DatatypeSession, rng: random.Random, name: str, v: int) -> None:
         s.do({"op": "do", "name": name, "v": v, "do": self.case.op(rng)})
@@ -296,7 +300,10 @@ class _Subject:
     def deleted(self, run: Run) -> None:
         """Everything of the instance, and nothing of the other."""
         with self.session(run) as session:
-            self.program(session, random.Random(f"delete {run.seed}"), steps=8, watched=False)
+            rng = random.Random(f"delete {run.seed}")
+            self.program(session, rng, steps=8, watched=False)
+            while not session.model.open():
+                self._child(session, rng)
             session.do({"op": "delete_all"})
             run.cases += 1
 
