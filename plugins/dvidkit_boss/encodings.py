@@ -5,7 +5,7 @@ media type                        body
 ================================  ===================================================================================
 ``application/blosc``             the voxels, compressed with blosc
 ``application/npygz``             an array in numpy's npy format, compressed with zlib (gzip is taken too)
-``application/blosc-python``      a pickle of an array, compressed with blosc; sent, and never read
+``application/blosc-python``      a pickle of an array, compressed with blosc; read without unpickling it
 ``application/octet-stream``      the voxels as they are; ours
 ``image/jpeg``, ``image/png``     one picture as wide as x, with the slices one below the other; sent only
 ================================  ===================================================================================
@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.deferred import deferred
 from dvidkit.endpoints import BINARY, Request
-from dvidkit.errors import BadPayload, BadType, LimitError, MissingExtra
+from dvidkit.errors import BadPayload, BadType, LimitError, MissingExtra, shown
 from dvidkit.http.status import HTTPError
+from dvidkit_boss.pickles import read_pickled_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,9 @@ _BLOSC_FORMAT: Final = 2
 _BLOSC_MOST: Final = (1 << 31) - 17
 _NPY_HEADER: Final = 1 << 12
 """Bytes that the header of an npy array may have; numpy writes 128."""
+_PICKLE_HEADER: Final = 1 << 12
+"""Bytes that the pickle of an array may have beside the array; it has about 150."""
+_LITTLE: Final = "<|="
 _AUTOMATIC: Final = 47
 """zlib's window for streams of zlib or gzip."""
 _JPEG_QUALITY: Final = 85
@@ -207,18 +211,33 @@ def decode(request: Request, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ar
 
 def _from_blosc(body: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     size = math.prod(shape) * dtype.itemsize
+    return np.frombuffer(_decompressed(body, size, size, _meant(shape, dtype)), dtype).reshape(shape)
+
+
+def _from_blosc_python(body: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    size = math.prod(shape) * dtype.itemsize
+    found = read_pickled_array(_decompressed(body, size, size + _PICKLE_HEADER, f"a pickle of {_meant(shape, dtype)}"))
+    named = f"{'<' if found.code[:1] in _LITTLE else found.code[:1]}{found.code[1:]}"
+    if found.shape != shape or found.fortran or named not in (dtype.str, f">{dtype.str[1:]}", f"<{dtype.str[1:]}"):
+        raise BadPayload(f"the body is an array {found.shape} of {shown(found.code)}, not {_meant(shape, dtype)}")
+    if len(found.data) != size:
+        raise BadPayload(f"the array of the body has {len(found.data)} bytes, not {size}")
+    return np.frombuffer(found.data, dtype.newbyteorder(">" if named[0] == ">" else "<")).reshape(shape)
+
+
+def _decompressed(body: bytes, least: int, most: int, meant: str) -> bytes:
+    """A body of blosc, if its header says that it is whole and becomes as large as it may."""
     if len(body) < _BLOSC_HEADER.size:
         raise BadPayload("the body is not compressed with blosc: it is shorter than a header")
     version, _, _, _, unpacked, _, packed = _BLOSC_HEADER.unpack_from(body)
     if version != _BLOSC_FORMAT or packed != len(body):
         raise BadPayload("the body is not compressed with blosc, or not all of it came")
-    if unpacked != size:
-        raise BadPayload(f"the body holds {unpacked} bytes; {_meant(shape, dtype)} are {size}")
+    if not least <= unpacked <= most:
+        raise BadPayload(f"the body holds {unpacked} bytes; {meant} are {least}")
     try:
-        data = _blosc().decompress(body)
+        return bytes(_blosc().decompress(body))
     except (RuntimeError, ValueError) as error:
         raise BadPayload(f"the body cannot be decompressed: {error}") from None
-    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def _from_npygz(body: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -264,6 +283,7 @@ def _meant(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
 _DECODERS: Final[Mapping[str, Callable[[bytes, tuple[int, ...], np.dtype[Any]], Array]]] = {
     BLOSC: _from_blosc,
     NPYGZ: _from_npygz,
+    BLOSC_PYTHON: _from_blosc_python,
     BINARY: _from_binary,
 }
 

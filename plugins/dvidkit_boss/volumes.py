@@ -55,9 +55,10 @@ class BossVolumes(Api):
     def post_cutout(self, request: Request) -> Response:
         """Write the voxels of a box, which may lie anywhere across blocks. One atomic change.
 
-        By ``Content-Type`` the body is ``application/blosc`` (the default), ``application/npygz`` or
-        ``application/octet-stream``; 415 for another. 400 for voxels that are not those of the box, a box outside the
-        coordinate frame that a client made, or a committed version; 404 if there is no such channel or resolution.
+        By ``Content-Type`` the body is ``application/blosc`` (the default), ``application/npygz``,
+        ``application/blosc-python`` or ``application/octet-stream``; 415 for another. 400 for voxels that are not those
+        of the box, a box outside the coordinate frame that a client made, or a committed version; 404 if there is no
+        such channel or resolution.
         """
         channel, box = self._channel(request), Box.of(request.path)
         self._check(request, channel, box)
