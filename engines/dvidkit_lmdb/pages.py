@@ -35,7 +35,13 @@ _NUMBER: Final = struct.Struct("=Q")
 _BRANCH, _LEAF, _OVERFLOW = 1, 2, 4
 _BIG: Final = 1
 _NONE: Final = (1 << 64) - 1
+_HIGHEST: Final = b"\xff" * 512
+"""Greater than any key."""
+
 _MAX_DEPTH: Final = 32
+_ADDRESSES: Final = 1 << 47
+"""Bytes that a process can address."""
+
 _METAS: Final = 2
 
 
@@ -83,7 +89,8 @@ class _File:
         second = self._meta(os.pread(fd, 256, first.page_size))
         self._size = first.page_size
         self._last_meta = max(first, second, key=lambda meta: meta.write)
-        self._used = bytearray(self._last_meta.last_page + 1)
+        self._used = bytearray(self._length // self._size + 1)
+        self._unwritten: set[int] = set()
 
     @staticmethod
     def _meta(head: bytes) -> _Meta:
@@ -94,7 +101,10 @@ class _File:
             raise Damaged("a meta page is not one of LMDB 0.9")
         free, main = _Tree(*_TREE.unpack_from(head, 40)), _Tree(*_TREE.unpack_from(head, 88))
         meta = _Meta(free.pad, free, main, *_LAST.unpack_from(head, 136))
-        if meta.page_size not in (1 << shift for shift in range(9, 16)) or meta.last_page >= 1 << 48:
+        if (
+            meta.page_size not in (1 << shift for shift in range(9, 16))
+            or meta.last_page >= _ADDRESSES // meta.page_size
+        ):
             raise Damaged("a meta page has impossible sizes")
         return meta
 
@@ -111,16 +121,20 @@ class _File:
     def _walk(self, tree: _Tree, free: list[bytes] | None) -> None:
         entries = leaves = branches = 0
         before = b""
-        stack = [(tree.root, 1)] if tree.root != _NONE else []
+        stack = [(tree.root, 1, b"", _HIGHEST)] if tree.root != _NONE else []
         while stack:
-            number, depth = stack.pop()
+            number, depth, least, limit = stack.pop()
             page, flags = self._page(number)
             if depth > _MAX_DEPTH or flags not in (_BRANCH, _LEAF):
                 raise Damaged(f"page {number} is no page of a tree")
             nodes = list(self._nodes(number, page))
             if flags == _BRANCH:
                 branches += 1
-                stack += [(low | high << 16 | more << 32, depth + 1) for low, high, more, _, _ in reversed(nodes)]
+                borders = [least, *(key for _, _, _, key, _ in nodes[1:]), limit]
+                stack += [
+                    (low | high << 16 | more << 32, depth + 1, borders[n], borders[n + 1])
+                    for n, (low, high, more, _, _) in reversed(list(enumerate(nodes)))
+                ]
                 continue
             leaves += 1
             entries += len(nodes)
@@ -128,8 +142,8 @@ class _File:
                 data = self._data(number, page, at, low | high << 16, flag, whole=free is not None)
                 if free is not None:
                     free.append(data)
-                elif key <= before:
-                    raise Damaged(f"page {number} has keys out of order")
+                elif key <= before or not least <= key < limit:
+                    raise Damaged(f"page {number} has keys out of order, or others than are sought there")
                 before = key
         if (entries, leaves, branches) != (tree.entries, tree.leaf, tree.branch):
             wanted = f"{tree.entries} on {tree.leaf}"
@@ -146,9 +160,12 @@ class _File:
         return page, flags
 
     def _use(self, number: int, count: int) -> None:
-        if any(self._used[number : number + count]):
+        if any(self._used[number : number + count]) or number in self._unwritten:
             raise Damaged(f"page {number} is used twice")
-        self._used[number : number + count] = b"\1" * count
+        if number < len(self._used):
+            self._used[number : number + count] = b"\1" * count
+        else:
+            self._unwritten.add(number)
 
     def _nodes(self, number: int, page: bytes) -> Iterator[tuple[int, int, int, bytes, int]]:
         """(low, high, flags, key, where the data begins) of each node."""

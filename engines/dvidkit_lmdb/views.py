@@ -86,6 +86,8 @@ def last_of_groups(
                 yield row
         if following[:-size] == group and following is not end:
             following = key_at() if seek(group + b"\xff" * size) else end
+        if following <= key:
+            raise lmdb.CorruptedError("a search for a greater key found a lesser one")
         key = following
 
 

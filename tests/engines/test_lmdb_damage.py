@@ -72,6 +72,63 @@ def test_nodes_gone(tmp_path: Path) -> None:
         _open(tmp_path / "s", create=False)
 
 
+def test_last_page_far_away(tmp_path: Path) -> None:
+    """A last page that no process could address, or that would fill a disk: an error of the tree, or no harm."""
+    file = _made(tmp_path / "s")
+    whole = file.read_bytes()
+    for place in range(_newest(whole) + 136, _newest(whole) + 144):
+        for bits in (1, 0xFF):
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :])
+            try:
+                store = _open(tmp_path / "s", create=False)
+            except StoreError:
+                continue
+            assert store.get(b"k000") == b"new"
+            store.close()
+
+
+def _branched(path: Path) -> tuple[Path, range]:
+    """A store whose tree has a branch page; its file, and where in it that page has its nodes."""
+    store = _open(path)
+    store.write([(b"k%05d" % n, b"v" * 50) for n in range(400)], durable=True)
+    store.close()
+    data = (path / "data" / "data.mdb").read_bytes()
+    (branch,) = [at for at in range(2 * _PAGE, len(data), _PAGE) if struct.unpack_from("=H", data, at + 10)[0] == 1]
+    (upper,) = struct.unpack_from("=H", data, branch + 14)
+    return path / "data" / "data.mdb", range(branch + upper, branch + _PAGE)
+
+
+def test_borders_moved(tmp_path: Path) -> None:
+    """A damaged key of a branch page, by which LMDB seeks on the wrong leaf, is found when the file is opened."""
+    file, nodes = _branched(tmp_path / "s")
+    whole = file.read_bytes()
+    keys = [at for at in nodes if whole[at : at + 2] == b"k0"]
+    assert len(keys) > 3
+    for place in [key + n for key in keys[1:] for n in range(6)]:
+        for bits in (1, 0xFF):
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :])
+            with pytest.raises(CorruptData):
+                _open(tmp_path / "s", create=False)
+
+
+def test_seeking_in_circles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a file too large to be looked through, a scan that seeks ends, with an error if seeks go back."""
+    monkeypatch.setattr("dvidkit_lmdb.environment._SMALL", 0)
+    file, nodes = _branched(tmp_path / "s")
+    whole = file.read_bytes()
+    raised = 0
+    for place in [at + n for at in nodes if whole[at : at + 2] == b"k0" for n in range(6)]:
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        store = _open(tmp_path / "s", create=False)
+        try:
+            list(store.scan_last_before(b"k", b"l", b"5"))
+        except CorruptData:
+            raised += 1
+        finally:
+            store.close()
+    assert raised
+
+
 def test_a_crash_is_no_damage(tmp_path: Path) -> None:
     """A store that was closed, written again and killed opens: at once, after being closed unchanged, and for ever."""
     _made(tmp_path / "s")
