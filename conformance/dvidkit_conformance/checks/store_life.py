@@ -167,6 +167,21 @@ def close_twice(s: StoreSession) -> None:
         s.observe(5)
 
 
+@on_store("OPN-4")
+def closed_while_read(s: StoreSession) -> None:
+    """Opened again at once though a range, a raw range and a snapshot are still held."""
+    if not s.harness.persistent:
+        return
+    s.put_range(*((b"k%04d" % n, b"v") for n in range(300)), i=5)
+    snapshot = s.store.snapshot()
+    held = [s.store.iter_range(s.context({"i": 5, "v": None}), b"k", b"l"), s.store.raw_range_query(b"\x01", b"\x02")]
+    for rows in held:
+        next(rows)
+    s.reopen()
+    s.observe(5)
+    snapshot.close()
+
+
 @on_store("OPN-5")
 def other_durability(s: StoreSession) -> None:
     """Written durable, read buffered, and the other way round."""

@@ -144,6 +144,9 @@ class Examination:
         wrong = invented(sight, got)
         if wrong:
             return "wrong", wrong
+        passed_over = _passed_over(sight, got, self.keys)
+        if passed_over:
+            return "silent", passed_over
         missing = short(sight, got)
         raised = any(is_error(answer) for answer in got.values())
         if not missing:
@@ -198,6 +201,17 @@ def short(sight: Mapping[str, Any], got: Mapping[str, Any]) -> str:
             if isinstance(answer, list):
                 return f"{name}: {len(answer)} rows of {len(sight[name])}, and no error"
             return f"{name}: {show(answer)} where {show(sight[name])} was written, and no error"
+    return ""
+
+
+def _passed_over(sight: Mapping[str, Any], got: Mapping[str, Any], keys: Sequence[bytes]) -> str:
+    """The first range that ends well without a row that a read of its key knows to be damaged, in words; or nothing."""
+    for name in contexts():
+        answer = got[f"range {name}"]
+        for key in [] if is_error(answer) else keys:
+            read = f"get {name} {key!r}"
+            if is_error(got[read]) and sight[read] is not None and key not in [row[0] for row in answer]:
+                return f"range {name}: without {key!r} and no error, where get raises {got[read]['error']}"
     return ""
 
 
