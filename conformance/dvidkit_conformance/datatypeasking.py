@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.errors import CorruptData, DvidkitError, MissingExtra, StoreForked
+from dvidkit.repo import Version
 from dvidkit.store import Store
 from dvidkit.upkeep import delete_instance
 from dvidkit_conformance import codec
@@ -185,13 +186,18 @@ def delete_all(s: DatatypeSession, op: Op) -> None:
     ]
     s.require(left == [], [], left, clause="DT-8", note="keys in the space of data that are not the other instance's")
     s.require(s.dump("other") == kept, kept, s.dump("other"), clause="DT-8", note="the other instance")
-    for v in s.model.open()[-1:]:
-        repo.create_instance(s.datatype, "data", s.version(v), **s.options["settings"])
+    repo.create_instance(s.datatype, "data", _uncommitted(s), **s.options["settings"])
     expected = plain(s.case.model(s.options["settings"]).observe())
-    for v in s.model.known() if s.model.open() else ():
+    for v in s.model.known():
         got = attempt(lambda v=v: s.case.observe(s.view("data", v)))  # type: ignore[misc]
         if not matches(expected, got):
             raise s.violation(*difference(expected, got), clause="DT-8", note="a new instance of the same name")
+
+
+def _uncommitted(s: DatatypeSession) -> Version:
+    """A version that takes changes; made if there is none."""
+    found = [s.version(v) for v in s.model.open()]
+    return found[0] if found else s.version(0).make_branch("anew")
 
 
 def _raw_copy(source: Store, target: Store) -> None:

@@ -210,18 +210,28 @@ class BranchesLeak(Fault):
 
 
 class DeletesReachAncestors(Fault):
-    """A delete removes what every ancestor wrote."""
+    """What is deleted is not shown in the versions above either."""
 
     breaks = ("DT-3",)
-    steps = 8
+    steps = 10
 
     class datatype(KeyValue):
+        hidden: ClassVar[WeakKeyDictionary[Any, set[tuple[int, int, str]]]] = WeakKeyDictionary()
+
         def delete(self, key: str, *, user: str = "", app: str = "") -> None:
             super().delete(key, user=user, app=app)
-            for version in self.instance.repo.versions:
-                ctx: Any = self.instance.context(version)
-                if version.locked and hasattr(ctx, "tombstone"):
-                    self.store.raw_delete(ctx.prefix + self._tkey(key) + ctx.suffix)
+            above = list(self.node.parents)
+            for version in above:
+                self.hidden.setdefault(self.instance.repo, set()).add((self.instance.id, version.id, key))
+                above += version.parents
+
+        def items(
+            self, first: str | None = None, last: str | None = None, *, conflicts: list[Conflict] | None = None
+        ) -> Iterator[tuple[str, bytes]]:
+            hidden = self.hidden.get(self.instance.repo, set())
+            for key, value in super().items(first, last, conflicts=conflicts):
+                if (self.instance.id, self.node.id, key) not in hidden:
+                    yield key, value
 
 
 class Remembers(KeyValue):
