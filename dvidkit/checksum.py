@@ -45,6 +45,13 @@ def seal(key: bytes, value: bytes) -> bytes:
     return value + crc32(value, crc32(key, SEAL)).to_bytes(4, "little")
 
 
+def seal_in_place(key: bytes, room: memoryview) -> int:
+    """Put the checksum of what stands before the last four bytes of ``room`` into these; the CRC, as a number."""
+    crc = crc32(room[:-SIZE], crc32(key, SEAL))
+    room[-SIZE:] = crc.to_bytes(SIZE, "little")
+    return crc
+
+
 def unseal(key: bytes, stored: bytes) -> bytes:
     """The value that was sealed under this key.
 

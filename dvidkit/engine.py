@@ -7,7 +7,8 @@ not declared is never called; the kernel then does the same thing with the five 
 
 Order everywhere is unsigned bytewise, a proper prefix first. Ranges are half-open, ``[begin, end)``; an empty or
 inverted range holds nothing and is no error. Keys are ``bytes`` of at least one byte, values ``bytes`` of any length
-including none; the kernel passes no other type. Everything returned is ``bytes`` that stay valid for ever.
+including none; the kernel passes no other type, unless the engine declares ``borrow``. Everything returned is ``bytes``
+that stay valid for ever.
 
 Every method of every object here may be called from any thread at any time. After ``close`` every call, and the next
 step of every iterator, raises ``StoreClosed``: never data, never a crash. A driver's own exceptions do not leave the
@@ -37,6 +38,8 @@ class Capability(StrEnum):
     """``get_many`` on stores and snapshots."""
     LEND = "lend"
     """``lend`` on snapshots."""
+    BORROW = "borrow"
+    """``write`` takes a ``memoryview`` for a value, reads it while it runs, and is done with it when it returns."""
     SEEK = "seek"
     """``seek_last_before`` and ``seek_first_from`` on stores and snapshots."""
     LAST = "last"

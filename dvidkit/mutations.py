@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dvidkit import checksum
 from dvidkit.errors import InvalidInputError, UnknownInstance
 from dvidkit.keys import as_bytes
 from dvidkit.metadata import now
 from dvidkit.mutationlog import MutationRecord, log_segment
-from dvidkit.segment import Segment
+from dvidkit.segment import Segment, Stored, stored_segment
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
@@ -68,27 +69,35 @@ class Part:
         self._mutation = mutation
         self._pairs: list[tuple[bytes, bytes | None]] = []
         self._pending: dict[bytes, bytes | None] = {}
+        self._stored: dict[bytes, Stored] = {}
         self._locked = False
 
     def put(self, tkey: bytes, value: bytes) -> None:
         """Set the value when the mutation is written."""
         self.check_open()
         tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
+        self._stored.pop(tkey, None)
         self._pairs.append((tkey, value))
         self._pending[tkey] = value
+
+    def put_stored(self, tkey: bytes, stored: Stored) -> None:
+        """``put`` of a value that is in its stored form already, which saves copying a large one."""
+        self.check_open()
+        self._stored[as_bytes(tkey, "TKey")] = stored
 
     def delete(self, tkey: bytes) -> None:
         """Delete the key when the mutation is written."""
         self.check_open()
         tkey = as_bytes(tkey, "TKey")
+        self._stored.pop(tkey, None)
         self._pairs.append((tkey, None))
         self._pending[tkey] = None
 
     def get(self, tkey: bytes) -> bytes | None:
         """The value as it will be: what this mutation has put or deleted, else what is stored."""
         tkey = as_bytes(tkey, "TKey")
-        if tkey in self._pending:
-            return self._pending[tkey]
+        if tkey in self._stored or tkey in self._pending:
+            return self._ahead(tkey, None)
         return self.view.store.get(self.view.ctx, tkey)
 
     def lock(self, tkeys: Iterable[bytes]) -> Mapping[bytes, bytes | None]:
@@ -108,7 +117,14 @@ class Part:
         self._locked = True
         self.hold(self.view, wanted)
         values = self.view.store.get_many(self.view.ctx, wanted)
-        return {tkey: self._pending.get(tkey, value) for tkey, value in zip(wanted, values, strict=True)}
+        return {tkey: self._ahead(tkey, value) for tkey, value in zip(wanted, values, strict=True)}
+
+    def _ahead(self, tkey: bytes, value: bytes | None) -> bytes | None:
+        """What this mutation makes of the value."""
+        if tkey in self._stored:
+            stored = bytes(self._stored[tkey].value)
+            return stored[: -checksum.SIZE] if self.view.store.record.integrity else stored
+        return self._pending.get(tkey, value)
 
     def check_open(self) -> None:
         """Refuse what would be lost.
@@ -125,8 +141,13 @@ class Part:
         self._mutation.hold(view, tkeys)
 
     @property
+    def stored(self) -> Mapping[bytes, Stored]:
+        """Puts of values in their stored form, by TKey."""
+        return self._stored
+
+    @property
     def pairs(self) -> list[tuple[bytes, bytes | None]]:
-        """Puts and deletes so far, in order."""
+        """Other puts and deletes so far, in order."""
         return self._pairs
 
 
@@ -310,6 +331,8 @@ class Mutation(Part):
         store = self.view.store
         parts = (self, *self._others.values())
         segments = [store.segment(part.view.ctx, part.pairs) for part in parts if part.pairs]
+        sealed = store.record.integrity
+        segments += [stored_segment(part.view.ctx, part.stored, sealed=sealed) for part in parts if part.stored]
         if (segments or elsewhere) and self._logged:
             segments.append(self._record(elsewhere))
         return segments + self._extra

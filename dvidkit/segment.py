@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from operator import add, itemgetter, lt
 from typing import Any, Final, NamedTuple, cast
 
 from dvidkit.checksum import SEAL, crc32, seal
-from dvidkit.context import Context, MetadataContext, VersionedContext
+from dvidkit.context import Context, InstanceContext, MetadataContext, VersionedContext
 from dvidkit.contract import check_declared
 from dvidkit.errors import BadType, shown
 from dvidkit.keys import as_bytes
@@ -112,6 +112,12 @@ def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, 
     crcs: int | None = None
     if sealed:
         values, crcs = _seal_all(keys, values, deletes=deletes)
+    return _segment_of(ctx, keys, values, deletes=deletes, crcs=crcs)
+
+
+def _segment_of(
+    ctx: Context, keys: list[bytes], values: Sequence[bytes | None], *, deletes: bool, crcs: int | None
+) -> Segment:
     changes = list(zip(keys, values, strict=True))
     sizes = Sizes.of(keys, cast(list[bytes], values if not deletes else list(filter(None, values))))
     if isinstance(ctx, MetadataContext):
@@ -120,12 +126,40 @@ def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, 
         changes,
         slot=ctx.slot,
         versioned=isinstance(ctx, VersionedContext),
-        prefix=None if ctx.classes else prefix,
+        prefix=None if ctx.classes else ctx.prefix,
         deletes=deletes,
         crcs=crcs,
         sizes=sizes,
         ascending=crcs is not None and all(map(lt, keys, islice(keys, 1, None))),
     )
+
+
+class Stored(NamedTuple):
+    """A value as it is stored: made by a datatype that builds large ones where they stay, for ``Part.put_stored``.
+
+    Attributes:
+        value: the bytes; of a store with checksums with the checksum behind them (``checksum.seal_in_place``). For an
+            engine that declares ``BORROW`` it may be a view, whose bytes do not change until the mutation is written.
+        crc: the checksum as a number, 0 without.
+    """
+
+    value: bytes | memoryview
+    crc: int
+
+
+def stored_segment(ctx: InstanceContext, rows: Mapping[bytes, Stored], *, sealed: bool) -> Segment:
+    """Puts of values that are in their stored form already.
+
+    Raises:
+        BadKey: a TKey that is not of a class its datatype declares.
+    """
+    tkeys = list(rows)
+    if ctx.classes:
+        check_declared(ctx, tkeys)
+    values = cast(list[bytes], [row.value for row in rows.values()])
+    keys = [ctx.prefix + tkey + ctx.suffix for tkey in tkeys]
+    crcs = sum([row.crc for row in rows.values()]) if sealed else None
+    return _segment_of(ctx, keys, values, deletes=False, crcs=crcs)
 
 
 def _segment_of_one(ctx: Context, tkey: bytes, value: bytes | None, *, sealed: bool) -> Segment:

@@ -9,8 +9,10 @@ import io
 from typing import TYPE_CHECKING, Final
 
 from dvidkit import envelope
+from dvidkit.checksum import SIZE, seal_in_place
 from dvidkit.deferred import deferred
 from dvidkit.errors import CorruptData, UnsupportedError
+from dvidkit.segment import Stored
 from dvidkit_images.boxes import Triple
 from dvidkit_images.settings import ImageSettings
 from dvidkit_images.voxels import Array, Voxel
@@ -60,6 +62,16 @@ class BlockCodec:
         if len(payload) != begin + self.size or bytes(payload[_SIZE:begin]) != self._run:
             return None
         return np.frombuffer(payload, self.voxel.packed, offset=begin).reshape(self.shape_zyx)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether blocks can be built where they stay."""
+        return self.settings.compression == "lz4"
+
+    @property
+    def room(self) -> int:
+        """Bytes in which LZ4 can build any block, with what stands before and behind it."""
+        return _HEAD + _SIZE + self.size + self.size // 255 + 16 + SIZE
 
     @property
     def largest(self) -> int:
@@ -152,26 +164,38 @@ class Encoder:
         self._codec = codec
         self.block: Array = np.empty(codec.shape_zyx, codec.voxel.packed)
         self._bytes: Array = self.block.reshape(-1).view(np.uint8)
-        self._stored = np.empty(_HEAD + _SIZE + codec.largest, np.uint8).data
+        self._room = np.empty(codec.room, np.uint8).data
 
     def encode(self) -> bytes:
         """What ``block`` holds, as it is stored."""
         settings = self._codec.settings
         if settings.compression == "lz4":
-            return self._encode_lz4()
+            return bytes(self._encode_lz4(self._room, 0))
         if settings.compression == "jpeg":
             payload = self._encode_jpeg()
             return b"".join((envelope.head(envelope.JPEG, payload, settings.checksum), payload))
         return envelope.pack(self._bytes.data, settings.compression, settings.checksum, level=settings.gzip_level)
 
-    def _encode_lz4(self) -> bytes:
-        """The envelope built in place, so that the block is copied once."""
-        stored = self._stored
-        size = cramjam.lz4.compress_block_into(self._bytes.data, stored[_HEAD:], store_size=True)
-        head = envelope.head(envelope.LZ4, stored[_HEAD : _HEAD + size], self._codec.settings.checksum)
+    def encode_into(self, room: memoryview, key: bytes | None) -> Stored:
+        """The same for a codec that is ``in_place``, built in ``room`` of the codec's and left there.
+
+        Args:
+            room: whose bytes are the value's until that is written.
+            key: the full key, for a store with checksums; else ``None``.
+        """
+        if key is None:
+            return Stored(self._encode_lz4(room, 0).toreadonly(), 0)
+        whole = self._encode_lz4(room, SIZE)
+        crc = seal_in_place(key, whole)
+        return Stored(whole.toreadonly(), crc)
+
+    def _encode_lz4(self, room: memoryview, more: int) -> memoryview:
+        """The envelope built in place, so that the block is copied once, with so many bytes behind it."""
+        size = cramjam.lz4.compress_block_into(self._bytes.data, room[_HEAD:], store_size=True)
+        head = envelope.head(envelope.LZ4, room[_HEAD : _HEAD + size], self._codec.settings.checksum)
         begin = _HEAD - len(head)
-        stored[begin:_HEAD] = head
-        return bytes(stored[begin : _HEAD + size])
+        room[begin:_HEAD] = head
+        return room[begin : _HEAD + size + more]
 
     def _encode_jpeg(self) -> bytes:
         rows, columns = self._codec.settings.jpeg_shape

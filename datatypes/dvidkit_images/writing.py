@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from dvidkit.deferred import deferred
+from dvidkit.engine import Capability
 from dvidkit.resolve import Conflict
+from dvidkit.segment import Stored
 from dvidkit_images.boxes import Box, Patch
 from dvidkit_images.codec import Decoder, Encoder
 from dvidkit_images.keys import EXTENTS_TKEY
@@ -27,6 +29,8 @@ _OTHER_BYTES: Final = 1 << 16
 """Room in a batch for extents, log record and completeness records."""
 _BUDGETS: Final = 4
 """How many times the budget the blocks of one mutation may be: an unaligned box touches more than it holds."""
+_WORTH: Final = 1 << 20
+"""Bytes of blocks from which they are built in one piece of memory."""
 _OTHER_OPS: Final = 64
 _OPS_PER_BLOCK: Final = 2
 
@@ -58,13 +62,17 @@ def write_box(
     whole = [patch for patch in patches if patch.whole and (within is None or within[patch.box].all())]
     done = {patch.tkey for patch in whole}
     edges = [patch for patch in patches if patch.tkey not in done]
-    encoded = _encode_whole(view, volume, whole)
+    stored = _encode_in_place(view, volume, whole) if _in_place(view, len(whole)) else {}
+    encoded = {} if stored else _encode_whole(view, volume, whole)
     grows = not view.covers(box)
     locked = [patch.tkey for patch in patches]
     mutation.hold(view, [*locked, EXTENTS_TKEY] if grows else locked)
     encoded |= _encode_edges(view, volume, edges, within)
     for patch in patches:
-        mutation.put(patch.tkey, encoded[patch.tkey])
+        if patch.tkey in stored:
+            mutation.put_stored(patch.tkey, stored[patch.tkey])
+        else:
+            mutation.put(patch.tkey, encoded[patch.tkey])
     if grows:
         mutation.put(EXTENTS_TKEY, view.grown(box).encode())
 
@@ -80,6 +88,29 @@ def _encode_whole(view: Images, volume: Array, patches: Sequence[Patch]) -> Enco
 
     view.workers.share(encode, patches)
     return encoded
+
+
+def _in_place(view: Images, blocks: int) -> bool:
+    """Whether this many blocks are worth being built where they stay, and the engine takes them from there."""
+    borrows = Capability.BORROW in view.store.engine.capabilities.features
+    return borrows and view.codec.in_place and blocks * view.codec.size >= _WORTH
+
+
+def _encode_in_place(view: Images, volume: Array, patches: Sequence[Patch]) -> dict[bytes, Stored]:
+    """All blocks in one piece of memory: the system hands out a large one much faster than many, one for each."""
+    ctx, size, sealed = view.ctx, view.codec.room, view.store.record.integrity
+    rooms = np.empty(len(patches) * size, np.uint8).data
+    stored: dict[bytes, Stored] = {}
+
+    def encode(part: Sequence[tuple[int, Patch]]) -> None:
+        encoder = Encoder(view.codec)
+        for number, patch in part:
+            copy_voxels(encoder.block, volume[patch.box])
+            key = ctx.prefix + patch.tkey + ctx.suffix if sealed else None
+            stored[patch.tkey] = encoder.encode_into(rooms[number * size : (number + 1) * size], key)
+
+    view.workers.share(encode, list(enumerate(patches)))
+    return stored
 
 
 def _encode_edges(view: Images, volume: Array, patches: Sequence[Patch], within: Array | None) -> Encoded:

@@ -21,6 +21,7 @@ class LmdbEngine(Engine):
             {
                 Capability.GET_MANY,
                 Capability.LEND,
+                Capability.BORROW,
                 Capability.SEEK,
                 Capability.LAST,
                 Capability.PAGES,

@@ -8,14 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dvidkit_lmdb.engine import LmdbEngine
 
 from dvidkit import upkeep
+from dvidkit.checksum import seal_in_place
+from dvidkit.context import VersionedContext
 from dvidkit.datatype import Datatype
-from dvidkit.errors import BadType, InvalidInputError, VersionLocked
+from dvidkit.errors import BadKey, BadType, InvalidInputError, VersionLocked
 from dvidkit.kernel import Kernel
 from dvidkit.keys import TKeyClass
 from dvidkit.mutations import Event, Part
 from dvidkit.repo import Repo
+from dvidkit.segment import Stored, stored_segment
+from dvidkit.store import Store
+from dvidkit.verify import verify
+from dvidkit.versions import VersionDAG
 
 MakeKernel = Callable[..., Kernel]
 KEY = TKeyClass(200, "count of a name", terminator=0)
@@ -161,3 +168,53 @@ def test_a_mutation_is_freed_when_it_has_ended(repo: Repo) -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("integrity", [True, False])
+def test_values_in_their_stored_form(make_store: Callable[..., Store], integrity: bool) -> None:
+    """They are read and counted as if they had been put, also over what was there and where it had been deleted."""
+    store = make_store(LmdbEngine(), integrity=integrity)
+    dag = VersionDAG({1: (), 2: (1,)})
+    ctx = VersionedContext(5, 2, dag, (KEY,))
+    store.write_pairs(ctx, [(key(b"a"), b"old"), (key(b"b"), None)])
+    store.put(VersionedContext(5, 1, dag, (KEY,)), key(b"c"), b"below")
+    rows = {}
+    for name in (b"a", b"b", b"c", b"d"):
+        room = memoryview(bytearray(b"value of " + name + bytes(4)))
+        crc = seal_in_place(ctx.prefix + key(name) + ctx.suffix, room) if integrity else 0
+        rows[key(name)] = Stored(room if integrity else room[:-4], crc)
+    store.commit([stored_segment(ctx, rows, sealed=integrity)])
+    for name in (b"a", b"b", b"c", b"d"):
+        assert store.get(ctx, key(name)) == b"value of " + name
+    assert store.get_range(ctx, KEY.min(), KEY.max()) == [(tkey, b"value of " + tkey[2:3]) for tkey in rows]
+    assert not verify(store).findings
+    with pytest.raises(BadKey):
+        stored_segment(ctx, {b"\x07": rows[key(b"a")]}, sealed=integrity)
+
+
+def test_a_mutation_shows_what_it_stores(repo: Repo) -> None:
+    """Of several changes to one key the last holds, in whatever form, for ``get`` and ``lock`` too."""
+    view = repo.root["counts"]
+    sealed = view.store.record.integrity
+
+    def stored(name: bytes, value: bytes) -> Stored:
+        room = memoryview(bytearray(value + bytes(4)))
+        crc = seal_in_place(view.ctx.prefix + key(name) + view.ctx.suffix, room)
+        return Stored(bytes(room), crc) if sealed else Stored(value, 0)
+
+    with view.mutation("add") as m:
+        m.put_stored(key(b"a"), stored(b"a", b"1"))
+        m.put(key(b"a"), b"2")
+        m.put(key(b"b"), b"3")
+        m.put_stored(key(b"b"), stored(b"b", b"4"))
+        m.put_stored(key(b"c"), stored(b"c", b"5"))
+        m.delete(key(b"c"))
+        m.delete(key(b"d"))
+        m.put_stored(key(b"d"), stored(b"d", b"6"))
+        assert [m.get(key(name)) for name in (b"a", b"b", b"c", b"d")] == [b"2", b"4", None, b"6"]
+        names = [key(name) for name in (b"a", b"b", b"c", b"d")]
+        assert list(m.lock(names).values()) == [b"2", b"4", None, b"6"]
+    assert [view.store.get(view.ctx, name) for name in names] == [b"2", b"4", None, b"6"]
+    assert not verify(view.store).findings
+    with pytest.raises(InvalidInputError):
+        m.put_stored(key(b"a"), stored(b"a", b"1"))
