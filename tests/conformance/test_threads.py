@@ -191,6 +191,20 @@ def test_programs_replay_on_a_store(tmp_path: Path) -> None:
     assert len(counts) == 1
 
 
+def test_slow_is_not_standing_still() -> None:
+    """Threads that take longer than the limit are waited for as long as they make steps."""
+    schedule = Schedule(1, lambda namespace: namespace.get("__name__") == __name__, limit=2.0)
+
+    def body() -> None:
+        for _ in range(7):
+            time.sleep(0.2)
+
+    assert schedule.run([body, body]) == []
+    told = threading.Event()
+    assert schedule.run([told.wait]) == [0]
+    told.set()
+
+
 def test_a_deadlock_is_told() -> None:
     """Two locks taken in two orders: some schedule finds it, and says where each thread waits."""
     with pytest.raises(Deadlock, match="waits for another: thread"):

@@ -25,10 +25,10 @@ from typing import Any, Final, Literal, Protocol
 
 from dvidkit_conformance.threads.crew import where
 
-_PATIENCE: Final = 0.2
-"""Seconds without a step after which a thread counts as blocked below Python."""
-
 _POLL: Final = 0.01
+_PATIENCE: Final = 20
+"""Polls without a step after which a thread counts as blocked below Python. A process that gets no time polls not."""
+
 _POLLS: Final = 300
 
 
@@ -106,7 +106,8 @@ class Schedule:
         seed: of every choice.
         watched: whether lines of the code with these globals are places where the turn may go over.
         alive: called now and then.
-        limit: seconds after which threads that have not ended are given up.
+        limit: seconds without a step, or of processor time in all, after which threads that have not ended are given
+            up. On a busy machine a turn takes long to go over, and steps are what tells slow from standing still.
 
     Attributes:
         steps: places passed so far.
@@ -192,16 +193,16 @@ class Schedule:
 
     def _wait_for_all(self) -> None:
         """Until all have ended; who blocks below Python is taken its turn."""
-        end = time.monotonic() + self._limit
-        seen, since = -1, time.monotonic()
+        spent = time.process_time() + self._limit
+        end, seen, idle = time.monotonic() + self._limit, -1, 0
         while not all(worker.ended for worker in self._workers) and time.monotonic() < end:
             self._over.acquire(timeout=_POLL)
-            now = time.monotonic()
-            if self.steps != seen:
-                seen, since = self.steps, now
+            idle += 1
+            if self.steps != seen and time.process_time() < spent:
+                end, seen, idle = time.monotonic() + self._limit, self.steps, 0
                 self._alive()
-            elif now - since > _PATIENCE:
-                since = now
+            elif idle >= _PATIENCE:
+                idle = 0
                 self._take_turn_away()
             if any(isinstance(worker.error, Deadlock) for worker in self._workers):
                 return

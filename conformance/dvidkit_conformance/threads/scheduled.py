@@ -65,7 +65,7 @@ def play(run: Run, program: Program) -> Violation | None:
             if all(call.ended for call in recorder.calls):
                 store.remove()
     if late:
-        return Violation("every thread ends", f"threads {late} do not, in 20 s", program)
+        return Violation("every thread ends", f"threads {late} do not, and make no step for 20 s", program)
     run.probes["switches"] += schedule.switches
     run.probes["overlaps"] += overlaps(recorder.calls)
     return _judged(recorder.calls, program)
