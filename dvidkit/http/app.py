@@ -201,7 +201,7 @@ class App:
         if target is None:
             return route.handler(request)
         instance, version = target
-        return route.handler(instance.at(version, override=caller.admin), request)
+        return route.handler(self.config.limits.bound(instance.at(version, override=caller.admin)), request)
 
     async def _call_quick(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
         """Call in the event loop, and answer when the mutation is written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Mode = Literal["normal", "readonly", "fullwrite"]
 
@@ -31,6 +31,12 @@ class Limits:
     slowest: float = 1000.0
     workers: int = 8
     waiting: int = 256
+
+    def bound(self, view: Any) -> Any:
+        """The same object of a datatype, which takes no more bytes of voxels at once than ``box`` if it counts them."""
+        if getattr(view, "budget", 0) > self.box:
+            view.budget = self.box
+        return view
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class ViewApi(Api):
     def _seen(self, request: Request) -> _Seen:
         version = self.version(request)
         instance = version.repo.instance(request.path["data"])
-        view: Any = instance.at(version)
+        view: Any = self.app.config.limits.bound(instance.at(version))
         if not is_volume(view):
             raise HTTPError(404, f"data instance {instance.name!r} is not a volume")
         return _Seen(instance, version, view)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dvidkit.http.service import Limits
 from dvidkit.volume import VolumeInfo
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -403,3 +404,22 @@ def test_blocks_in_conflict(service: Any, gray: Any) -> None:
     merged = service.repo.merge(sides)
     assert service("GET", f"/api/node/{merged.uuid}/gray/{CHUNKS[0]}").status_code == 409
     assert service("GET", f"/api/node/{merged.uuid}/gray/precomputed/info").status_code == 200
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_boxes_beyond_the_limit_of_the_service(make_service: Any) -> None:
+    """413 for reads, writes, slices and chunks of more bytes of voxels than one request may ask for; the rest works."""
+    service = make_service(limits=Limits(box=1000))
+    service.repo.create_instance("uint16blk", "v", BlockSize="10,10,5")
+    service.repo.create_instance("uint16blk", "w", BlockSize="10,10,6")
+    for name, side, status in (("v", 5, 200), ("w", 6, 413)):
+        url = f"{service.node}/{name}"
+        body = bytes(2 * 10 * 10 * side)
+        assert service("POST", f"{url}/raw/0_1_2/10_10_{side}/0_0_0", content=body).status_code == status
+        assert service("GET", f"{url}/raw/0_1_2/10_10_{side}/0_0_0").status_code == status
+        assert service("GET", f"{url}/raw/0_1/10_{side * 10}/0_0_0").status_code == status
+        service.repo.root[name].write((0, 0, 0), np.zeros((side, 10, 10), np.uint16))
+        assert service("GET", f"{url}/precomputed/s0/0-10_0-10_0-{side}").status_code == status
+    assert service("GET", f"{service.node}/roi/roi").status_code == 200
