@@ -24,12 +24,15 @@ from dvidkit.endpoints import (
 )
 from dvidkit.errors import BadPayload, InvalidInputError, OutOfBounds, shown
 from dvidkit.regions import find_region
+from dvidkit.resolve import Conflict
 from dvidkit_images.boxes import Triple
 from dvidkit_images.datatype import Images, Plane, plane_sides
 from dvidkit_images.extents import Extents
 from dvidkit_images.formats import Format, encode_picture, record, stretched
 from dvidkit_images.keys import block_tkey
+from dvidkit_images.memory import SentVoxels
 from dvidkit_images.oblique import Parallelogram, read_oblique
+from dvidkit_images.reading import conflict_error, read_box
 from dvidkit_images.voxels import Array
 
 if TYPE_CHECKING:
@@ -199,11 +202,23 @@ class ImageEndpoints(Images):
         if name not in (*_BINARY_NAMES, *_JPEGS):
             raise InvalidInputError(f"a box of voxels is octet-stream or jpeg, not {shown(form)}")
         offset, shape = _box_of(request)
-        volume = self._shown(request, self.read(offset, shape), self._inside(request, offset, shape))
         if name in _BINARY_NAMES:
-            return Response(volume.tobytes(), BINARY)
+            return Response(self._sent(request, offset, shape), BINARY)
+        volume = self._shown(request, self.read(offset, shape), self._inside(request, offset, shape))
         rows, columns = volume.shape[0] * volume.shape[1], volume.shape[2]
         return _drawn(volume.reshape(rows, columns, *volume.shape[3:]), form)
+
+    def _sent(self, request: Request, offset: Triple, shape: Triple) -> bytes:
+        """The voxels of a box as ``get_raw`` sends them."""
+        box = self._box(offset, shape)
+        sent = SentVoxels(box.shape_zyx, self.voxel.packed)
+        conflicts: list[Conflict] = []
+        volume = self.voxel.unpack(read_box(self, box, conflicts, sent.array))
+        if conflicts:
+            raise conflict_error(conflicts, volume)
+        self._shown(request, volume, self._inside(request, offset, shape))
+        del volume
+        return sent.take()
 
     def _picture(self, plane: Plane, request: Request, *, isotropic: bool) -> Response:
         columns, rows = _pair(request.path["size"])

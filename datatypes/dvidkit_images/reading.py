@@ -30,16 +30,17 @@ _SHOWN: Final = 3
 Stored = tuple[Patch, memoryview | None]
 
 
-def read_box(view: Images, box: Box, conflicts: list[Conflict]) -> Array:
+def read_box(view: Images, box: Box, conflicts: list[Conflict], into: Array | None = None) -> Array:
     """The voxels of a box, packed, all of one instant.
 
-    Blocks that were never written are background; so are those in conflict, which are added to ``conflicts``.
+    Blocks that were never written are background; so are those in conflict, which are added to ``conflicts``. With
+    ``into`` they are written there.
 
     Raises:
         CorruptData: a block does not decode.
     """
     codec = view.codec
-    volume: Array = np.empty(box.shape_zyx, codec.voxel.packed)
+    volume: Array = np.empty(box.shape_zyx, codec.voxel.packed) if into is None else into
 
     def place(part: Sequence[Stored]) -> None:
         decoder = Decoder(codec)
