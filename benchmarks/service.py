@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -234,8 +235,13 @@ print(opened - begun)
 def _opening(path: str, effort: Effort) -> Iterator[Figure]:
     code = _OPENING.format(path=path)
     found = []
-    for _ in range(effort.opens):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        found.append(float(done.stdout) * 1e3)
-    best = min(found)
+    with tempfile.TemporaryDirectory() as compiled:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for _ in range(1 + effort.opens):
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+            )
+            found.append(float(done.stdout) * 1e3)
+    best = min(found[1:])
     yield Figure(PART, "lmdb", True, "import and open of a store", best, OPEN_BAR, best, 0.0, "ms", "", at_most=True)
