@@ -476,6 +476,30 @@ def test_the_other_name_of_the_version(volume: Any) -> None:
     assert volume("GET", "/v1/").json()["version"] == "v1"
 
 
+def test_what_neuroglancer_asks(volume: Any) -> None:
+    """The requests of its ``boss`` source, as a page of another origin sends them: each is answered as it reads it."""
+    page = {"origin": "https://neuroglancer.example"}
+
+    def ask(path: str, **headers: str) -> Any:
+        answer = volume("GET", f"/latest/{path}", headers={**page, **headers})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+        return answer
+
+    experiment = ask("collection/demo/experiment/master/").json()
+    assert (experiment["name"], experiment["collection"]) == ("master", "demo")
+    for name in experiment["channels"]:
+        channel = ask(f"collection/demo/experiment/master/channel/{name}/").json()
+        assert {"name", "type", "datatype", "description", "base_resolution", "downsample_status"} <= set(channel)
+    frame = ask(f"coord/{experiment['coord_frame']}/").json()
+    resolutions = ask("downsample/demo/master/uint8").json()
+    assert resolutions["extent"]["0"] == [frame[f"{axis}_stop"] - frame[f"{axis}_start"] for axis in "xyz"]
+    assert resolutions["voxel_size"]["0"] == [frame[f"{axis}_voxel_size"] for axis in "xyz"]
+    box = "7%3A20/5%3A16/-3%3A6"
+    assert ask(f"cutout/demo/master/uint8/0/{box}/", accept="image/jpeg").headers["content-type"] == "image/jpeg"
+    found = ask(f"cutout/demo/master/uint64/0/{box}/", accept=NPYGZ)
+    assert np.array_equal(opened(found.content, NPYGZ, "uint64"), voxels("uint64"))
+
+
 def test_people(service: Any) -> None:
     """There are no groups and no permissions by group."""
     assert service("GET", "/v1/groups/").json() == {"groups": []}
