@@ -42,6 +42,9 @@ class Sizes(NamedTuple):
     @classmethod
     def of_changes(cls, changes: Changes) -> Sizes:
         """Of a batch."""
+        if len(changes) == 1:
+            ((key, value),) = changes
+            return cls(len(key), len(value or b""), len(key), len(value or b""))
         return cls.of(list(map(_first, changes)), list(filter(None, map(_second, changes))))
 
 
