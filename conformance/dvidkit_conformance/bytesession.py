@@ -146,9 +146,8 @@ class ByteSession(Session):
         return rows_of(_joined(pages))
 
     def _scan_last_before(self, op: Op) -> Any:
-        keys_only = bool(op.get("keys_only"))
         reader = self._reader(op)
-        return rows_of(_joined(reader.scan_last_before(op["begin"], op["end"], op["ceiling"], keys_only=keys_only)))
+        return rows_of(_joined(reader.scan_last_before(op["begin"], op["end"], op["ceiling"], **_how(op))))
 
     def _get_many(self, op: Op) -> Any:
         return self._reader(op).get_many(op["keys"])
@@ -158,10 +157,10 @@ class ByteSession(Session):
             return [bytes(value) if isinstance(value, memoryview) else value for value in values]
 
     def _seek_last_before(self, op: Op) -> Any:
-        return self._reader(op).seek_last_before(op["end"], op["floor"], keys_only=bool(op.get("keys_only")))
+        return self._reader(op).seek_last_before(op["end"], op["floor"], **_how(op))
 
     def _seek_first_from(self, op: Op) -> Any:
-        return self._reader(op).seek_first_from(op["begin"], op["end"], keys_only=bool(op.get("keys_only")))
+        return self._reader(op).seek_first_from(op["begin"], op["end"], **_how(op))
 
     def _delete_range(self, op: Op) -> Any:
         return self.store.delete_range(op["begin"], op["end"], durable=False)  # type: ignore[attr-defined]

@@ -24,6 +24,14 @@ _SIZES: Final = (0, 1, 2, 15, 300, 5000)
 Seed = list[int]
 
 
+def _is_refused(view: Any, method: str, url: str, body: bytes = b"") -> bool:
+    try:
+        body_of(call(view, method, url, body))
+    except InvalidInputError:
+        return True
+    return False
+
+
 class KeyValueCase(DatatypeCase):
     """Puts, batches and deletes of few keys, seen by single reads, batches and ranges."""
 
@@ -126,6 +134,22 @@ class KeyValueCase(DatatypeCase):
             assert answer.status == (206 if first < size else 416), "DT-KV-4: status"
             right = answer.status == 416 or body_of(answer) == value[first : max(last, 0) + 1]
             assert right, "DT-KV-4: bytes asked for in the header"
+        for spec, wanted in (("-3", value[-3:]), ("1-", value[1:]), (f"-{size + 9}", value)):
+            answer = call(view, "GET", url, range=f"bytes={spec}")
+            assert answer.status == (206 if wanted else 416), f"DT-KV-4: status of bytes={spec}"
+            assert not wanted or body_of(answer) == wanted, f"DT-KV-4: bytes={spec}"
+        for query in (f"byte_start={1 << 64}&byte_end={1 << 64}", f"byte_start=0&byte_end={1 << 64}", "byte_start=0"):
+            assert _is_refused(view, "GET", f"{url}?{query}"), f"DT-KV-4: {query}"
+        half: dict[str, Any] = {"key": key, "byte_start": 0}
+        assert _is_refused(view, "POST", "keyvalues/query?json=true", msgspec.json.encode([half])), (
+            "DT-KV-4: half a part"
+        )
+        if size > 2:
+            asked = msgspec.json.encode([{**half, "byte_end": 1}, key])
+            found = body_of(call(view, "POST", "keyvalues/query?tar=true", asked))
+            with tarfile.open(fileobj=io.BytesIO(found)) as tar:
+                parts = [cast(Any, tar).extractfile(member).read() for member in tar]
+            assert parts == [value[:2], value], "DT-KV-4: parts of several values"
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """See ``DatatypeCase.model``."""

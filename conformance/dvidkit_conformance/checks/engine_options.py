@@ -96,6 +96,10 @@ def lent(s: ByteSession) -> None:
         s.snapshot("later")
         for keys in asked:
             s.do({"op": "lend", "keys": keys, "on": "later"})
+    s.snapshot("late")
+    s.write((b"a", b"newer"), (b"large", None))
+    for keys in asked:
+        s.do({"op": "lend", "keys": keys, "on": "late"})
 
 
 @on_bytes("ENG-LEND-1")
@@ -174,6 +178,15 @@ def pages(s: ByteSession) -> None:
         s.do({"op": "scan_pages", "begin": b"\x00", "end": b"\xff\xff", "on": "s", **way})
 
 
+@on_bytes("ENG-PAGES-1")
+def pages_of_large_values(s: ByteSession) -> None:
+    """So large that pages end by their bytes and not by their rows."""
+    s.write(*((b"p%02d" % n, bytes([n]) * 150_000) for n in range(24)))
+    for way in ({}, {"reverse": True}):
+        s.do({"op": "scan_pages", "begin": b"\x00", "end": b"\xff", **way})
+        s.do({"op": "scan_pages", "begin": b"p01", "end": b"p22", **way})
+
+
 @on_bytes("ENG-PAGES-2")
 def pages_are_the_callers(s: ByteSession) -> None:
     """Each page is a non-empty list, emptied as soon as it comes."""
@@ -214,6 +227,14 @@ def last_of_many_groups(s: ByteSession) -> None:
     for ceiling in (b"\x00\x00", b"\x00\x01", b"\x40\x00", b"\x80\x00", b"\xff\xff"):
         s.do({"op": "scan_last_before", "begin": b"000", "end": b"999", "ceiling": ceiling})
         s.do({"op": "scan_last_before", "begin": b"100", "end": b"200", "ceiling": ceiling, "keys_only": True})
+
+
+@on_bytes("ENG-LAST-1")
+def last_of_large_groups(s: ByteSession) -> None:
+    """Values so large that pages end by their bytes, with rows of a group above and below the ceiling."""
+    s.write(*((b"g%02d" % n + tail, bytes([n]) * 150_000) for n in range(16) for tail in (b"1", b"2", b"3")))
+    for ceiling in (b"2", b"3", b"9"):
+        s.do({"op": "scan_last_before", "begin": b"g", "end": b"h", "ceiling": ceiling})
 
 
 @on_bytes("ENG-DELR-1", reach=("delete_range",))

@@ -6,11 +6,13 @@ import random
 from typing import Any
 
 from dvidkit import keys
+from dvidkit.context import DataContext
 from dvidkit.errors import BadKey
 from dvidkit_conformance import codec
 from dvidkit_conformance.checking import on_engine, on_store
 from dvidkit_conformance.harness import Harness
-from dvidkit_conformance.session import Violation
+from dvidkit_conformance.results import Err
+from dvidkit_conformance.session import Violation, attempt
 from dvidkit_conformance.storesession import StoreSession
 
 _NUMBERS = (0, 1, 255, 256, 65535, 65536, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
@@ -113,6 +115,34 @@ def contract_on_random_tkeys(s: StoreSession) -> None:
     for key in s.model.tkeys(1):
         s.get(key, v=1)
         s.get(key + b"a", v=1)
+
+
+@on_store("KEY-4")
+def contract_of_many(s: StoreSession) -> None:
+    """One bad TKey among fifty of a declared class is refused as it is alone, and all with it; good ones are not."""
+    ends, wide = keys.TKeyClass(20, "names", terminator=0), keys.TKeyClass(21, "numbers", width=4)
+    context = DataContext(9, classes=(ends, wide))
+    good = {ends: [ends.key(b"%03d" % n) for n in range(50)], wide: [wide.key(b"%04d" % n) for n in range(50)]}
+    for kind, tkeys in good.items():
+        whole, last = tkeys[25], len(tkeys[25]) - 1
+        for bad in (
+            whole[:1] + b"\x00" + whole[2:],
+            bytes((kind.id + 7,)) + whole[1:],
+            whole + b"\x00",
+            whole[:last] + b"\x00\x00" if kind is ends else whole[:last],
+            whole[:3] + b"\x00" + whole[4:] if kind is ends else whole + b"1",
+            whole[:last] + b"x" if kind is ends else whole[:2],
+        ):
+            alone = attempt(lambda bad=bad: s.store.put(context, bad, b"v"))  # type: ignore[misc]
+            s.require(alone == Err("BadKey"), Err("BadKey"), alone, note=f"put of {bad!r}")
+            some = [*tkeys[:25], bad, *tkeys[26:]]
+            got = attempt(lambda some=some: s.store.put_range(context, [(key, b"v") for key in some]))  # type: ignore[misc]
+            s.require(got == alone, alone, got, note=f"put_range of fifty TKeys, {bad!r} among them")
+        found = s.store.keys_in_range(context, kind.min(), kind.max())
+        s.require(found == [], [], found, note="keys after refused writes")
+        s.store.put_range(context, [(key, b"v") for key in tkeys])
+        found = s.store.keys_in_range(context, kind.min(), kind.max())
+        s.require(found == tkeys, tkeys, found, note="keys after fifty good ones")
 
 
 @on_store("KEY-5")
