@@ -35,6 +35,7 @@ _CLASS: Final = TKeyClass(177, "key", terminator=0)
 _VALUE_BYTES: Final = 100
 _BLOCK_BYTES: Final = 60_000
 _BLOCK_VERSIONS: Final = 10
+_SHORT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Size:
 
     Attributes:
         rows: stored rows of a scan.
-        gets: single reads in a round.
+        gets: single reads of a round; they are cut into ``_SHORT`` shorter ones, of which some are left in peace by
+            whatever else the machine does.
         batch: pairs in a batch.
         blocks: large values.
         rounds: of which the best counts.
@@ -64,7 +66,8 @@ class Subject:
     """A store that holds an instance, and a raw database that holds the same rows.
 
     Attributes:
-        ctx: the instance at its youngest version, which wrote every key.
+        ctx: the instance at its youngest version but one, which wrote every key.
+        below: the instance at the youngest, which wrote nothing and inherits all.
         tkeys: its keys, in order.
         per_key: rows of each.
     """
@@ -72,6 +75,7 @@ class Subject:
     store: Store
     raw: Raw
     ctx: VersionedContext
+    below: VersionedContext
     tkeys: list[bytes]
     per_key: int
 
@@ -126,7 +130,7 @@ def subject(engine: str, folder: str, keys: int, versions: int, value_bytes: int
     """
     path = os.path.join(folder, f"{engine}-{keys}-{versions}-{value_bytes}-{checks}")
     dag = VersionDAG({VersionID(1): ()})
-    for version in range(2, versions + 1):
+    for version in range(2, versions + 2):
         dag.add(VersionID(version), (VersionID(version - 1),))
     config = StoreConfig(engine, path, durability="buffered", integrity=checks)
     raw = RAW[engine](path + "-raw")
@@ -143,7 +147,8 @@ def subject(engine: str, folder: str, keys: int, versions: int, value_bytes: int
         if Capability.COMPACT in store.engine.capabilities.features:
             store.compact()
         raw.settle()
-        yield Subject(store, raw, ctx, tkeys, versions)
+        below = VersionedContext(_INSTANCE, VersionID(versions + 1), dag, (_CLASS,))
+        yield Subject(store, raw, ctx, below, tkeys, versions)
     raw.close()
 
 
@@ -180,20 +185,25 @@ def _scans(made: Subject, size: Size) -> Iterator[Figure]:
 def _points(made: Subject, size: Size) -> Iterator[Figure]:
     """Both are given keys that were made in the order in which they are read, so that neither waits for memory."""
     store, ctx = made.store, made.ctx
-    chosen = [bytes(bytearray(tkey)) for tkey in random.Random(1).choices(made.tkeys, k=size.gets)]
+    gets = max(1, size.gets // _SHORT)
+    chosen = [bytes(bytearray(tkey)) for tkey in random.Random(1).choices(made.tkeys, k=gets)]
     full = [made.full_key(tkey) for tkey in chosen]
     contenders: dict[str, Callable[[], object]] = {
         "raw": lambda: _each(made.raw.get, full),
         "get": lambda: _each_of(store.get, ctx, chosen),
         "exists": lambda: _each_of(store.exists, ctx, chosen),
+        "inherited get": lambda: _each_of(store.get, made.below, chosen),
+        "inherited exists": lambda: _each_of(store.exists, made.below, chosen),
     }
     if isinstance(made.raw, RawLmdb):
         held = made.raw.held()
         contenders["held"] = lambda: _each(held, full)
-    spent = {name: seconds / size.gets for name, seconds in best(contenders, size.rounds).items()}
+    spent = {name: seconds / gets for name, seconds in best(contenders, _SHORT * size.rounds).items()}
     of = f"{made.per_key} version{'s' if made.per_key > 1 else ''} a key"
     yield made.figure(f"get, {of}", spent["get"], spent["raw"], GET_BAR)
     yield made.figure(f"exists, {of}", spent["exists"], spent["raw"], EXISTS_BAR)
+    yield made.figure(f"get from an ancestor, {of}", spent["inherited get"], spent["raw"], GET_BAR)
+    yield made.figure(f"exists in an ancestor, {of}", spent["inherited exists"], spent["raw"], EXISTS_BAR)
     if "held" in spent:
         yield made.figure(f"get, {of}, against one held transaction", spent["get"], spent["held"], None)
 
@@ -210,13 +220,13 @@ def _each_of(get: Callable[..., object], ctx: VersionedContext, tkeys: Sequence[
 
 def _block(made: Subject, size: Size) -> Figure:
     full = [made.full_key(tkey) for tkey in made.tkeys]
-    times = 1 + size.gets // (20 * len(full))
+    times = 1 + size.gets // (20 * _SHORT * len(full))
     spent = best(
         {
             "raw": lambda: _each(made.raw.get, full * times),
             "ours": lambda: _each_of(made.store.get, made.ctx, made.tkeys * times),
         },
-        size.rounds,
+        _SHORT * size.rounds,
     )
     reads = times * len(full)
     return made.figure(

@@ -117,6 +117,22 @@ def lent_to_threads(s: ByteSession) -> None:
     s.see(b"a")
 
 
+@on_bytes("ENG-BORROW-1")
+def borrowed(s: ByteSession) -> None:
+    """Views of bytes that change afterwards: large, small and empty, among bytes and deletes."""
+    source = bytearray(bytes(range(256)) * 4096)
+    before, view = bytes(source), memoryview(source)
+    values: list[Any] = [view, view[5:9].toreadonly(), view[:0], b"bytes", view[1:]]
+    rows = [(b"k%d" % number, value) for number, value in enumerate(values)]
+    wanted = [(key, bytes(value)) for key, value in rows]
+    s.store.write([*rows, (b"gone", None)], durable=False)
+    source[:] = bytes(len(before))
+    got = list(s.store.scan(b"k", b"l"))
+    s.require(got == wanted, "what the views showed", "something else", note="views written, then changed")
+    s.require({type(value) for _, value in got} == {bytes}, "bytes", "another type")
+    s.store.write([(key, None) for key, _ in rows], durable=False)
+
+
 @on_bytes("ENG-SEEK-1", reach=("seek_last_before",))
 def last_before(s: ByteSession) -> None:
     """Every pair of bounds of a grid, with and without values, of a snapshot too."""
