@@ -169,7 +169,8 @@ def copied(s: DatatypeSession, op: Op) -> None:
             expected = s.model.apply({"op": "observe", "name": "data", "v": v})
             got = attempt(lambda v=v: back.case.observe(back.view("data", v)))  # type: ignore[misc]
             if not matches(expected, got):
-                note = f"copied to engine {op['engine']!r} and back"
+                right = matches(expected, attempt(lambda v=v: s.case.observe(s.view("data", v))))  # type: ignore[misc]
+                note = f"copied to engine {op['engine']!r} and back{'' if right else '; wrong before the copy, too'}"
                 raise s.violation(*difference(expected, got), clause="DT-7", note=note)
 
 

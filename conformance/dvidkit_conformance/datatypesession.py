@@ -81,6 +81,7 @@ class DatatypeSession(Session):
         self._right: set[tuple[str, int]] = set()
         self._last = ""
         self._refusal = ""
+        self._refused = False
 
     def _open(self) -> Kernel:
         return Kernel(self.harness.config(self.path), plugins=self.plugins)
@@ -174,6 +175,7 @@ class DatatypeSession(Session):
         if op["op"] == "observe":
             self._right.add((op["name"], op["v"]))
         if op["op"] == "do":
+            self._refused = isinstance(got, Err)
             self.probes["refused" if isinstance(got, Err) else "changed"] += 1
 
     def blame(self, op: Op, expected: Any, got: Any) -> str:
@@ -187,6 +189,8 @@ class DatatypeSession(Session):
         name, v = self.touched
         if self._last == "reopen":
             return "DT-5"
+        if self._refused and self._last == "do" and (op["name"], op["v"]) == (name, v):
+            return "DT-12"
         if op["name"] != name and name:
             return "DT-9"
         if len(self.model.parents[op["v"]]) > 1:

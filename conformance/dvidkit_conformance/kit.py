@@ -263,7 +263,7 @@ class _Kit:
     def _why_not(self, harness: Harness, clause: str) -> tuple[str, str]:
         what = spec.clauses()[clause]
         if not harness.offers(what.capability):
-            return "skip", f"not declared: {what.capability}"
+            return "skip", f"not declared: {what.capability}{f' ({what.untested})' if what.untested else ''}"
         if what.untested:
             return "untested", what.untested
         if what.layer == "datatype" and clause == "DT-11":

@@ -1,0 +1,55 @@
+"""Sessions on instances of a datatype: which clause a difference is blamed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvidkit_conformance.case import Model, Op, Refused
+from dvidkit_conformance.datatypesession import DatatypeSession
+from dvidkit_conformance.harness import Harness
+from dvidkit_conformance.session import Violation
+from dvidkit_keyvalue.conformance import KeyValueCase
+
+from dvidkit.errors import OutOfBounds
+from dvidkit.plugins import Plugins
+
+
+class _Late(KeyValueCase):
+    """A put marked ``late`` must be refused; it is, but only after it was made."""
+
+    def apply(self, view: Any, op: Op) -> Any:
+        answer = super().apply(view, op)
+        if "late" in op:
+            raise OutOfBounds("too late")
+        return answer
+
+    def model(self, settings: Any) -> Model:
+        model = super().model(settings)
+        apply = model.apply
+
+        def refusing(op: Op) -> Any:
+            if "late" in op:
+                raise Refused("OutOfBounds")
+            return apply(op)
+
+        model.apply = refusing  # type: ignore[method-assign]
+        return model
+
+
+def test_what_a_refused_operation_left_is_a_refusal_that_changed_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A difference seen at once where an operation was refused is DT-12, not the operation's own clause."""
+    monkeypatch.setattr("dvidkit_conformance.datatypesession.load_case", lambda named: _Late())
+    plugins = Plugins()
+    harness = Harness(plugins.engine("memory"), tmp_path, plugins=plugins)
+    observe = {"op": "observe", "name": "data", "v": 0}
+    with DatatypeSession(harness, typename="keyvalue", settings={}) as s:
+        s.do({"op": "do", "name": "data", "v": 0, "do": {"op": "put", "key": "a", "value": [3, 1]}})
+        s.do(observe)
+        s.do({"op": "do", "name": "data", "v": 0, "do": {"op": "put", "key": "b", "value": [3, 1], "late": True}})
+        with pytest.raises(Violation) as raised:
+            s.do(observe)
+    assert raised.value.clause == "DT-12"
