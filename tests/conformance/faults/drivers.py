@@ -241,6 +241,7 @@ class NoneIsEmpty(Fault):
     """``None`` is stored as ``b""``, as py-lmdb does."""
 
     breaks = ("KV-9",)
+    steps = 0
 
     class kernel(Store):
         def put(self, ctx: Any, tkey: bytes, value: Any, **options: Any) -> None:
@@ -251,6 +252,7 @@ class NumbersAreNuls(Fault):
     """A number is stored as so many NUL bytes, as ``bytes(5)`` is."""
 
     breaks = ("KV-9",)
+    steps = 0
 
     class kernel(Store):
         def put(self, ctx: Any, tkey: bytes, value: Any, **options: Any) -> None:
