@@ -181,7 +181,7 @@ class ToyStore:
             if value is None:
                 rows.pop(key, None)
             else:
-                rows[key] = value
+                rows[key] = bytes(value) if isinstance(value, memoryview) else value
 
     def snapshot(self) -> ToyView:
         """See ``ByteStore.snapshot``."""
@@ -251,6 +251,7 @@ class ToyEngine(Engine):
         {
             Capability.GET_MANY,
             Capability.LEND,
+            Capability.BORROW,
             Capability.SEEK,
             Capability.LAST,
             Capability.PAGES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dvidkit_conformance.planting import Fault
@@ -44,6 +44,39 @@ class PutsBeforeDeletes(Fault):
     class store(ToyStore):
         def apply(self, rows: dict[bytes, bytes], batch: Any) -> None:
             super().apply(rows, sorted(batch, key=lambda change: change[1] is None))
+
+
+class BorrowedIsKept(Fault):
+    """A borrowed value is looked at when it is read, not when it is written."""
+
+    breaks = ("ENG-BORROW-1",)
+    steps = 0
+    persistent = False
+
+    class store(ToyStore):
+        def apply(self, rows: dict[bytes, Any], batch: Any) -> None:
+            rows.update(batch)
+            for key in [key for key, value in rows.items() if value is None]:
+                del rows[key]
+
+    class view(ToyView):
+        def walk(self, keys: list[bytes], *, keys_only: bool) -> Iterator[Any]:
+            for row in super().walk(keys, keys_only=keys_only):
+                yield row if keys_only else (row[0], bytes(row[1]))
+
+
+class BorrowedComesBack(Fault):
+    """What is read is the view that was written, over a copy of its bytes."""
+
+    breaks = ("ENG-BORROW-1",)
+    steps = 0
+    persistent = False
+
+    class store(ToyStore):
+        def apply(self, rows: dict[bytes, Any], batch: Any) -> None:
+            super().apply(rows, batch)
+            lent = [(key, value) for key, value in batch if isinstance(value, memoryview)]
+            rows.update((key, memoryview(bytes(value))) for key, value in lent)
 
 
 class ExpectIgnored(Fault):
