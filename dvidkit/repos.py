@@ -120,11 +120,22 @@ class Repos:
 
     # --- making ------------------------------------------------------------------------------------------------------
 
-    def create(self, alias: str = "", description: str = "", *, root: str | None = None, passcode: str = "") -> Repo:
+    def create(
+        self,
+        alias: str = "",
+        description: str = "",
+        *,
+        root: str | None = None,
+        passcode: str = "",
+        properties: Mapping[str, Any] | None = None,
+        committed: str | None = None,
+    ) -> Repo:
         """A new repo with an open root version.
 
         Args:
             root: UUID of the root, 32 hexadecimal digits; random unless given.
+            properties: free ones, see ``Repo.set_properties``.
+            committed: if given, the root is committed at once, with this note.
 
         Raises:
             UUIDExists: there is a version of this UUID.
@@ -135,10 +146,20 @@ class Repos:
             uuid, time = self.new_uuid(root), now()
             change = self.metadata.change()
             record = RepoRecord(
-                change.next_id("repo"), uuid, time, time, alias=alias, description=description, passcode=sealed
+                change.next_id("repo"),
+                uuid,
+                time,
+                time,
+                alias=alias,
+                description=description,
+                properties=dict(properties or {}),
+                passcode=sealed,
             )
-            node = NodeRecord(change.next_id("version"), uuid, time, time)
+            locked = committed is not None
+            node = NodeRecord(change.next_id("version"), uuid, time, time, locked=locked, note=committed or "")
             change.log("newrepo", record, version=uuid, Alias=alias)
+            if locked:
+                change.log("commit", record, version=uuid, Note=committed, Log=[])
             change.put_repo(record)
             change.put_node(record.id, node)
             change.write()

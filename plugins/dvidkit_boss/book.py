@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -59,7 +59,12 @@ def change_book(repo: Repo, change: Callable[[Book], object]) -> None:
     with repo.repos.lock:
         book = read_book(repo)
         change(book)
-        repo.set_properties({_PROPERTY: msgspec.to_builtins(book)})
+        repo.set_properties(as_properties(book))
+
+
+def as_properties(book: Book) -> Mapping[str, Any]:
+    """The book as properties of a repo."""
+    return {_PROPERTY: msgspec.to_builtins(book)}
 
 
 def read_metadata(repo: Repo) -> Metadata:

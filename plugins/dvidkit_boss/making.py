@@ -14,7 +14,7 @@ import msgspec
 
 from dvidkit.errors import AlreadyExistsError, BranchExists, InstanceExists, InvalidInputError, VersionUnlocked, shown
 from dvidkit.repo import MASTER, Repo, Version, check_branch_name
-from dvidkit_boss.book import Book, Experiment, change_book, read_book
+from dvidkit_boss.book import Book, Experiment, as_properties, change_book, read_book
 from dvidkit_boss.frames import Frame
 from dvidkit_boss.places import at_home, frame_of
 
@@ -44,16 +44,24 @@ def make_collection(kernel: Kernel, name: str, description: str) -> Repo:
         InvalidInputError: the name cannot stand in a URL, or would read as a UUID.
         AlreadyExistsError: there is a repo of this alias.
     """
+    with kernel.repos.lock:
+        check_collection_name(kernel, name)
+        return kernel.repos.create(
+            name, description, properties=as_properties(Book(made=True)), committed="made as a collection"
+        )
+
+
+def check_collection_name(kernel: Kernel, name: str) -> None:
+    """Refuse a name that a collection cannot have; the caller holds the lock of the repos.
+
+    Raises:
+        InvalidInputError, AlreadyExistsError: see ``make_collection``.
+    """
     check_branch_name(name)
     if "/" in name:
         raise InvalidInputError(f"a collection cannot be called {shown(name)}")
-    with kernel.repos.lock:
-        if any(repo.alias == name for repo in kernel.repos):
-            raise AlreadyExistsError(f"there is a collection {shown(name)} already")
-        repo = kernel.repos.create(name, description)
-        change_book(repo, lambda book: setattr(book, "made", True))
-        repo.commit(repo.root, "made as a collection")
-        return repo
+    if any(repo.alias == name for repo in kernel.repos):
+        raise AlreadyExistsError(f"there is a collection {shown(name)} already")
 
 
 def make_experiment(repo: Repo, name: str, frame: Frame, description: str) -> Version:

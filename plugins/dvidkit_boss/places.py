@@ -196,10 +196,15 @@ def find_frame(kernel: Kernel, name: str) -> Frame:
         known = {**{each.frame.name: each.frame for each in book.experiments.values()}, **book.frames}
         if name in known:
             return known[name]
-    version = kernel.repos.find(name.removeprefix(_OF_VERSION)) if name.startswith(_OF_VERSION) else None
+    version = kernel.repos.find(name.removeprefix(_OF_VERSION)) if is_computed(name) else None
     if version is None:
         raise NotFoundError(f"no coordinate frame {shown(name)}")
     return frame_of(version)
+
+
+def is_computed(name: str) -> bool:
+    """Whether a coordinate frame of this name is around the voxels that a version has."""
+    return name.startswith(_OF_VERSION)
 
 
 def keep_frame(kernel: Kernel, frame: Frame) -> None:
@@ -209,7 +214,7 @@ def keep_frame(kernel: Kernel, frame: Frame) -> None:
         InvalidInputError: there is one of this name.
     """
     with kernel.repos.lock:
-        if frame.name.startswith(_OF_VERSION) or frame.name in frames(kernel):
+        if is_computed(frame.name) or frame.name in frames(kernel):
             raise InvalidInputError(f"there is a coordinate frame {shown(frame.name)} already, or it cannot be one")
         home = next((repo for repo in kernel.repos if _keeps_frames(repo)), None)
         home = home or kernel.repos.create(FRAMES, "coordinate frames that clients of bossDB's API made")

@@ -20,8 +20,9 @@ def dvidkit_endpoints() -> Iterable[type[Any]]:
             plugin="boss",
             install="pip install 'dvidkit[boss]'",
         )
+    from dvidkit_boss.changes import BossChanges
     from dvidkit_boss.metadata import BossMetadata
     from dvidkit_boss.resources import BossResources
     from dvidkit_boss.volumes import BossVolumes
 
-    return BossResources, BossVolumes, BossMetadata
+    return BossResources, BossChanges, BossVolumes, BossMetadata

@@ -16,9 +16,10 @@ from dvidkit_boss import making, places
 from dvidkit_boss.documents import channel_json, collection_json, downsample_json, experiment_json
 from dvidkit_boss.frames import Frame
 
-_COLLECTION: Final = "v1/collection/{collection}"
-_EXPERIMENT: Final = f"{_COLLECTION}/experiment/{{experiment}}"
-_CHANNEL: Final = f"{_EXPERIMENT}/channel/{{channel}}"
+COLLECTION: Final = "v1/collection/{collection}"
+EXPERIMENT: Final = f"{COLLECTION}/experiment/{{experiment}}"
+CHANNEL: Final = f"{EXPERIMENT}/channel/{{channel}}"
+FRAME: Final = "v1/coord/{frame}"
 
 
 class BossResources(Api):
@@ -39,7 +40,7 @@ class BossResources(Api):
         """All collections: aliases of repos, or UUIDs where an alias is none: ``{"collections": [name, …]}``."""
         return to_json({"collections": places.collections(self.kernel)})
 
-    @endpoint("GET", _COLLECTION, returns=JSON, heavy=True)
+    @endpoint("GET", COLLECTION, returns=JSON, heavy=True)
     def get_collection(self, request: Request) -> Response:
         """A collection and the names of its experiments; 404 if there is none.
 
@@ -49,7 +50,7 @@ class BossResources(Api):
             return self.list_collections(request)
         return to_json(collection_json(request.path["collection"], self._collection(request)))
 
-    @endpoint("POST", _COLLECTION, takes=JSON, returns=JSON, role="admin", status=201)
+    @endpoint("POST", COLLECTION, takes=JSON, returns=JSON, role="admin", status=201)
     def make_collection(self, request: Request) -> Response:
         """Make a collection: a repo of this alias, whose root is committed, so that experiments branch off it.
 
@@ -60,17 +61,17 @@ class BossResources(Api):
 
     # --- experiments -------------------------------------------------------------------------------------------------
 
-    @endpoint("GET", f"{_COLLECTION}/experiment", returns=JSON, heavy=True)
+    @endpoint("GET", f"{COLLECTION}/experiment", returns=JSON, heavy=True)
     def list_experiments(self, request: Request) -> Response:
         """The experiments of a collection, its branches: ``{"experiments": [name, …]}``; 404 if there is none."""
         return to_json({"experiments": places.experiments(self._collection(request))})
 
-    @endpoint("GET", _EXPERIMENT, returns=JSON, heavy=True)
+    @endpoint("GET", EXPERIMENT, returns=JSON, heavy=True)
     def get_experiment(self, request: Request) -> Response:
         """An experiment: a branch, or any version by its UUID; 404 if there is none."""
         return to_json(self._experiment_json(request, self._experiment(request)))
 
-    @endpoint("POST", _EXPERIMENT, takes=JSON, returns=JSON, status=201)
+    @endpoint("POST", EXPERIMENT, takes=JSON, returns=JSON, status=201)
     def make_experiment(self, request: Request) -> Response:
         """Make an experiment: a branch off the collection's root, or off the newest committed version of ``master``.
 
@@ -86,19 +87,19 @@ class BossResources(Api):
 
     # --- channels ----------------------------------------------------------------------------------------------------
 
-    @endpoint("GET", f"{_EXPERIMENT}/channel", returns=JSON, heavy=True)
+    @endpoint("GET", f"{EXPERIMENT}/channel", returns=JSON, heavy=True)
     def list_channels(self, request: Request) -> Response:
         """The channels of an experiment: ``{"channels": [name, …]}``; 404 if there is no such experiment."""
         found = places.channels(self._experiment(request))
         return to_json({"channels": [channel.instance.name for channel in found]})
 
-    @endpoint("GET", _CHANNEL, returns=JSON, heavy=True)
+    @endpoint("GET", CHANNEL, returns=JSON, heavy=True)
     def get_channel(self, request: Request) -> Response:
         """A channel: its type, the type of its voxels, and whether it has lower resolutions; 404 if there is none."""
         channel = places.find_channel(self._experiment(request), request.path["channel"])
         return to_json(channel_json(request.path["experiment"], channel))
 
-    @endpoint("POST", _CHANNEL, takes=JSON, returns=JSON, status=201)
+    @endpoint("POST", CHANNEL, takes=JSON, returns=JSON, status=201)
     def make_channel(self, request: Request) -> Response:
         """Make a channel: an image instance, with voxels of the size that the coordinate frame says.
 
@@ -124,7 +125,7 @@ class BossResources(Api):
         """All coordinate frames: ``{"coords": [name, …]}``."""
         return to_json({"coords": places.frames(self.kernel)})
 
-    @endpoint("GET", "v1/coord/{frame}", returns=JSON, heavy=True)
+    @endpoint("GET", FRAME, returns=JSON, heavy=True)
     def get_frame(self, request: Request) -> Response:
         """A coordinate frame: bounds in voxels, and the size of one; 404 if there is none.
 
@@ -132,7 +133,7 @@ class BossResources(Api):
         """
         return to_json(places.find_frame(self.kernel, request.path["frame"]).as_json())
 
-    @endpoint("POST", "v1/coord/{frame}", takes=JSON, returns=JSON, status=201)
+    @endpoint("POST", FRAME, takes=JSON, returns=JSON, status=201)
     def make_frame(self, request: Request) -> Response:
         """Make a coordinate frame: ``x_start``, ``x_stop``, ``x_voxel_size`` and so on, and ``voxel_unit``."""
         frame: Frame = msgspec.structs.replace(json_body(request, Frame), name=request.path["frame"])

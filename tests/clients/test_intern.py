@@ -160,6 +160,44 @@ def test_versions(server: Served, program: Any) -> None:
     assert np.array_equal(found["other"], np.full((8, 8, 8), 2))
 
 
+CHANGES = """
+import sys
+import numpy as np
+from intern import array
+from intern.remote.boss import BossRemote
+from intern.resource.boss.resource import CollectionResource, CoordinateFrameResource, ExperimentResource
+
+array("bossdb://passing/one/em", create_new=True, extents=(8, 8, 8), voxel_size=(8, 8, 8))
+remote = BossRemote()
+things = [
+    remote.get_channel("em", "passing", "one"),
+    remote.get_experiment("passing", "one"),
+    remote.get_project(CoordinateFrameResource("CF_passing_one")),
+    remote.get_project(CollectionResource("passing")),
+]
+refused = []
+for thing in things:
+    thing.description = "another"
+    assert remote.update_project(thing.name, thing).description == "another", thing
+    assert remote.get_project(thing).description == "another", thing
+for thing in reversed(things[1:]):
+    try:
+        remote.delete_project(thing)
+    except Exception as error:
+        refused.append(error.response.status_code)
+for thing in things:
+    remote.delete_project(thing)
+np.savez(sys.argv[1], refused=refused, left=[name for name in remote.list_collections() if name == "passing"])
+"""
+
+
+def test_changes(server: Served, program: Any) -> None:
+    """Every thing gets another description, is not deleted while others refer to it, and is after them."""
+    found = program(server.url, CHANGES)
+    assert found["refused"].tolist() == [400, 400, 400]
+    assert found["left"].tolist() == []
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=["intern", "requests", "create"])
 def test_an_example_of_the_page(gray: Any, program: Any, example: str) -> None:
     """Reads what the page says, as it stands but for the server; what it makes can be made once."""

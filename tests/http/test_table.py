@@ -28,6 +28,8 @@ ADMIN = {"x-dvid-admin-token": TOKEN}
 MOST = 1 << 19
 DONE = {200, 201, 204}
 GOOD = {*DONE, 404}
+_SIDE = {"start": 0, "stop": 8, "voxel_size": 4}
+_CHANNELS = ("held/channel/em", "held/channel/shared", "other/channel/shared")
 HERE = Path(__file__)
 REQUESTS: list[dict[str, Any]] = tomllib.loads(HERE.with_name("requests.toml").read_text("utf-8"))["request"]
 IMAGES = {kind.typename: kind.voxel.size for kind in DATATYPES}
@@ -72,6 +74,7 @@ class Asker:
         for place in ("demo", "demo/master", "demo/master/uint8blk"):
             service("POST", f"/v1/meta/{place}?key=note&value=text", headers=ADMIN)
         self._graph()
+        self._collections()
 
     def _graph(self) -> None:
         """Another repo: a committed root with two committed children."""
@@ -83,6 +86,21 @@ class Asker:
             version["keyvalue"].put("a", version.uuid.encode())
             version.commit()
         self.names |= {"graph": repo.uuid, "left": left.uuid, "right": right.uuid}
+
+    def _collections(self) -> None:
+        """What a client of bossDB makes: collections, frames, experiments and channels."""
+        bounds = {f"{axis}_{what}": value for axis in "xyz" for what, value in _SIDE.items()}
+        full = "/v1/collection/full/experiment"
+        made: list[tuple[str, dict[str, Any]]] = [
+            ("/v1/collection/empty", {}),
+            ("/v1/collection/full", {}),
+            ("/v1/coord/taken", bounds),
+            ("/v1/coord/free", bounds),
+            *((f"{full}/{name}", {"coord_frame": "taken"}) for name in ("bare", "held", "other")),
+            *((f"{full}/{place}", {"datatype": "uint8"}) for place in _CHANNELS),
+        ]
+        for url, document in made:
+            assert self.service("POST", url, json=document, headers=ADMIN).status_code == 201, url
 
     def dump(self) -> list[tuple[bytes, bytes]]:
         """Everything that is stored."""
