@@ -92,7 +92,8 @@ class Kernel:
             return self.stores[record.store or self.assignment.default]
         except KeyError:
             raise BadConfig(
-                f"data instance {record.name!r} is kept in store {shown(record.store)}, which is not configured",
+                f"data instance {record.name!r} is kept in store {shown(record.store)}, which is not configured: "
+                "give a store the alias that it had when the instance was made",
                 setting="stores",
             ) from None
 
