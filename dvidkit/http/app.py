@@ -181,7 +181,8 @@ class App:
         finally:
             if throttled:
                 self.pool.unthrottle()
-            await claim.release()
+            if claim.held:
+                await claim.release()
 
     async def _body(
         self, endpoint: Endpoint, length: int | None, receive: Receive, claim: Claim

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from dvidkit.http.service import Limits
 from dvidkit.http.status import HTTPError
+from dvidkit.http.wire import UNCOUNTED
 
 Result = TypeVar("Result")
-
-_FREE: Final = 1 << 16
-"""Bytes of a body that are not accounted for."""
 
 
 class Pool:
@@ -103,12 +101,18 @@ class Pool:
 
 
 class Claim:
-    """The memory that the body of one request takes, claimed as it comes: who announces much holds nothing by it."""
+    """The memory that the body of one request takes, claimed as it comes: who announces much holds nothing by it.
+
+    Attributes:
+        held: bytes claimed.
+    """
+
+    __slots__ = ("_limit", "_pool", "held")
 
     def __init__(self, pool: Pool, limit: int) -> None:
         self._pool = pool
         self._limit = limit
-        self._held = 0
+        self.held = 0
 
     async def grow(self, size: int) -> None:
         """Claim what a body of this many bytes needs, ever larger pieces ahead.
@@ -116,13 +120,13 @@ class Claim:
         Raises:
             HTTPError: others did not let go in time (503).
         """
-        if size > max(self._held, _FREE):
-            wanted = min(max(2 * size, 16 * _FREE), max(self._limit, size))
-            await self._pool.hold(wanted - self._held)
-            self._held = wanted
+        if size > max(self.held, UNCOUNTED):
+            wanted = min(max(2 * size, 16 * UNCOUNTED), max(self._limit, size))
+            await self._pool.hold(wanted - self.held)
+            self.held = wanted
 
     async def release(self) -> None:
         """Give everything back."""
-        if self._held:
-            await self._pool.free(self._held)
-            self._held = 0
+        if self.held:
+            await self._pool.free(self.held)
+            self.held = 0

@@ -17,6 +17,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 NO_BODY: Final = frozenset({204, 304})
 """Statuses of answers without a body."""
 _LONGEST_NUMBER: Final = 18
+UNCOUNTED: Final = 1 << 16
+"""Bytes of a body that are not accounted for among those that requests hold."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -98,10 +100,10 @@ def content_length(scope: Scope) -> int | None:
 class Pace:
     """How slowly a body may come: with no gap longer than ``idle``, and on the whole not below ``rate``."""
 
-    __slots__ = ("_begun", "_idle", "_rate", "_size")
+    __slots__ = ("_begun", "_rate", "_size", "idle")
 
     def __init__(self, idle: float, rate: float) -> None:
-        self._idle = idle
+        self.idle = idle
         self._rate = rate
         self._begun = time.monotonic()
         self._size = 0
@@ -112,12 +114,20 @@ class Pace:
         Raises:
             HTTPError: it came too slowly (408), or the client went away (400).
         """
-        message = await receive_within(receive, self._idle)
-        self._size += len(message.get("body", b""))
-        late = time.monotonic() - self._begun - self._idle
-        if late > 0 and self._size < late * self._rate and message.get("more_body"):
-            raise HTTPError(408, f"the body comes at less than {self._rate:.0f} bytes per second", connection="close")
+        message = await receive_within(receive, self.idle)
+        self.count(len(message.get("body", b"")), more=message.get("more_body", False))
         return message
+
+    def count(self, size: int, *, more: bool) -> None:
+        """Take note of a piece; if no more come, it is not too late.
+
+        Raises:
+            HTTPError: it came too slowly (408).
+        """
+        self._size += size
+        late = time.monotonic() - self._begun - self.idle
+        if more and late > 0 and self._size < late * self._rate:
+            raise HTTPError(408, f"the body comes at less than {self._rate:.0f} bytes per second", connection="close")
 
 
 async def read_body(
@@ -129,7 +139,7 @@ async def read_body(
         limit: bytes it may have.
         pace: how slowly it may come.
         length: bytes it was announced to have.
-        grown: awaited with the bytes so far, each time there are more.
+        grown: awaited with the bytes so far, each time there are more; not for a small body that comes in one piece.
 
     Raises:
         HTTPError: over the limit (413), too slow (408), or broken off (400).
@@ -138,9 +148,12 @@ async def read_body(
     size = 0
     more = True
     while more:
-        message = await pace.next(receive)
+        message = await receive_within(receive, pace.idle)
         piece: bytes = message.get("body", b"")
         more = message.get("more_body", False)
+        if not more and not pieces and len(piece) == length and len(piece) <= min(UNCOUNTED, limit):
+            return piece
+        pace.count(len(piece), more=more)
         size += len(piece)
         if size > limit:
             raise HTTPError(413, f"the body is larger than {limit} bytes", connection="close")

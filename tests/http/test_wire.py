@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dvidkit.http.status import HTTPError
-from dvidkit.http.wire import content_length, receive_within
+from dvidkit.http.wire import UNCOUNTED, Pace, content_length, read_body, receive_within
 
 PIECE = {"type": "http.request", "body": b"x", "more_body": False}
 
@@ -126,3 +126,31 @@ def test_a_length_that_is_no_number(text: bytes) -> None:
     with pytest.raises(HTTPError) as refused:
         content_length({"headers": [(b"content-length", text)]})
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("limit", [3, 1000, 1 << 20])
+@pytest.mark.parametrize("length", [None, 4, 5, 6, 1 << 16, (1 << 16) + 1])
+@pytest.mark.parametrize("size", [5, 1 << 16, (1 << 16) + 1])
+def test_a_body_in_one_piece_is_the_body_in_two(limit: int, length: int | None, size: int) -> None:
+    """A small body that comes at once takes a short way: it has the same outcome as one that comes in pieces."""
+    body = bytes(range(256)) * (size // 256 + 1)
+    whole, halves = [body[:size]], [body[:2], body[2:size]]
+
+    def read(pieces: list[bytes]) -> object:
+        left = list(pieces)
+        grown: list[int] = []
+
+        async def receive() -> Any:
+            piece = left.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(left)}
+
+        async def grow(size: int) -> None:
+            grown.append(size)
+
+        try:
+            found = asyncio.run(read_body(receive, limit, Pace(20, 1000), length, grow))
+        except HTTPError as error:
+            return error.status, error.text
+        return found, [size for size in grown if size > UNCOUNTED]
+
+    assert read(whole) == read(halves)
