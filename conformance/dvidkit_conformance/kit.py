@@ -34,6 +34,7 @@ from dvidkit_conformance.deviations import apply as declare
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.isolation import Task
 from dvidkit_conformance.jobs import Job, all_jobs
+from dvidkit_conformance.lanes.image import unmount_below
 from dvidkit_conformance.nursery import Nursery
 from dvidkit_conformance.ops import Program
 from dvidkit_conformance.outcome import ClauseResult, EngineReport, Failure, Report, worst
@@ -94,6 +95,7 @@ def check(
         for each in engines:
             declare(each, deviations)
     finally:
+        unmount_below(root)
         shutil.rmtree(root, ignore_errors=True)
     return Report(
         engines, profile, seed, str(root.parent), __version__, platform.platform(), platform.python_version(), started

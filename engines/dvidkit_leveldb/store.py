@@ -17,13 +17,14 @@ import plyvel
 from dvidkit import closedrecord
 from dvidkit.apart import apart_key, stored_key
 from dvidkit.apartstore import ApartStore
-from dvidkit.engine import Limits, OpenReport, StoreConfig
+from dvidkit.engine import Batch, Limits, OpenReport, StoreConfig
 from dvidkit.errors import UnsupportedError
 from dvidkit.storedir import StoreDirectory, close_on_exec
 from dvidkit_leveldb.copying import copy_rows
 from dvidkit_leveldb.cursor import LevelCursor
 from dvidkit_leveldb.database import CHECKED, LAYOUT, LISTS, Database
 from dvidkit_leveldb.points import first_from_of, get_of, last_before_of
+from dvidkit_leveldb.syncing import sync_logs
 
 _CLOCK_STEP: Final = 20_000_000
 """Nanoseconds, and more than the clock of any file system takes to move on."""
@@ -53,6 +54,7 @@ class LevelDBStore(ApartStore):
         self.seek_last_before = last_before_of(self.cursors)  # type: ignore[method-assign]
         self.seek_first_from = first_from_of(self.cursors)  # type: ignore[method-assign]
         self._listed = 0
+        self._unsynced = False
         self._mark_files()
 
     def _cursor(self) -> LevelCursor:
@@ -66,7 +68,16 @@ class LevelDBStore(ApartStore):
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def _changes(self, *, durable: bool) -> Any:
+        self._unsynced |= not durable
         return self._database.db.write_batch(sync=durable)
+
+    def _apply(self, batch: Batch, *, durable: bool) -> None:
+        """What was buffered is on the disk before what is durable; see ``syncing``."""
+        unsynced = self._unsynced
+        super()._apply(batch, durable=durable and not unsynced)
+        if durable and unsynced:
+            sync_logs(self.directory.data, present=True)
+            self._unsynced = False
 
     def _write(self, changes: Any) -> None:
         try:
@@ -74,10 +85,12 @@ class LevelDBStore(ApartStore):
         except plyvel.Error as error:
             raise self._database.failure(error) from error
         finally:
-            self._mark_files()
+            changed = self._mark_files()
+        if changed and self._unsynced:
+            sync_logs(self.directory.data, present=False)
 
-    def _mark_files(self) -> None:
-        """Keep LevelDB's files out of programs this process starts; it opens new ones as it goes.
+    def _mark_files(self) -> bool:
+        """Keep LevelDB's files out of programs this process starts; it opens new ones as it goes. Whether it may have.
 
         A directory's time moves in steps: what was made in the same step as the last file seen shows only later.
         """
@@ -86,6 +99,8 @@ class LevelDBStore(ApartStore):
         if changed != self._listed:
             close_on_exec(data)
             self._listed = changed if time.time_ns() - changed > _CLOCK_STEP else 0
+            return True
+        return False
 
     # --- upkeep ------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ class CrashModel:
 
     def __init__(self, *, in_part: bool) -> None:
         self._in_part = in_part
-        self.model = _with_versions()
+        self.model = with_versions()
         self.ops: list[Op] = [{"op": "version", "v": v, "parents": list(parents)} for v, parents in VERSIONS]
         self.pending: Op | None = None
 
@@ -78,7 +78,7 @@ class CrashModel:
 
     def _lost(self, rows: Rows) -> int:
         """How many operations must be taken back to come to this state; 0 if none of the states was this."""
-        model, states = _with_versions(), [[]]
+        model, states = with_versions(), [[]]
         done = [op for op in self.ops if op["op"] not in ("version", "killed") and "in part" not in op]
         for op in done:
             apply(model, op)
@@ -102,7 +102,8 @@ def _digest(value: bytes) -> bytes:
     return b"%d bytes " % len(value) + blake2b(value, digest_size=12).hexdigest().encode()
 
 
-def _with_versions() -> StoreModel:
+def with_versions() -> StoreModel:
+    """An empty store with the versions that writers write at."""
     model = StoreModel()
     for v, parents in VERSIONS:
         model.apply({"op": "version", "v": v, "parents": list(parents)})

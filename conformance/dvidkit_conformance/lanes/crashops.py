@@ -15,6 +15,9 @@ from dvidkit_conformance.storemodel import META
 VERSIONS: Final = ((1, ()), (2, (1,)), (3, (1,)), (4, (2,)))
 """The DAG: a line and a branch."""
 
+BUFFERED: Final = frozenset({"put", "delete", "batch", "put_range"})
+"""What may be written without waiting for the disk: these carry ``durable`` if they are not to wait."""
+
 _KEYS: Final = tuple(b"k%02d" % n for n in range(30))
 _MANY: Final = tuple(b"r%03d" % n for n in range(120))
 _SOME: Final = 40
@@ -44,6 +47,12 @@ def _mixed(rng: random.Random) -> Op:
     else:
         op["pairs"] = _pairs(rng, rng.choice((1, 2, 5, 30)), deletes=kind == "batch")
     return op
+
+
+def _power(rng: random.Random) -> Op:
+    """The same, half of it buffered."""
+    op = _mixed(rng)
+    return {**op, "durable": False} if op["op"] in BUFFERED and rng.random() < 0.5 else op
 
 
 def _batches(rng: random.Random) -> Op:
@@ -87,6 +96,7 @@ def _value(rng: random.Random) -> bytes:
 
 _WORKLOADS: Final[Mapping[str, Callable[[random.Random], Op]]] = {
     "mixed": _mixed,
+    "power": _power,
     "batches": _batches,
     "deletions": _deletions,
 }

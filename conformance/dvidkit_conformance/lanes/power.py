@@ -1,7 +1,7 @@
 """The power lane: before every operation on files the power goes, and what may be left is opened.
 
 All that was written durably must be there, of the rest a prefix of the writes, no batch in part; and the store goes on.
-An engine takes part by its case (``EngineCase.recorded``); native drivers cannot, and the clause is ``untested``.
+An engine takes part by its case (``EngineCase.recorded``). Native drivers cannot: their disk is cut (``powercut``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import DvidkitError
 from dvidkit_conformance.enginecase import EngineCase, case_of
+from dvidkit_conformance.lanes.powercut import cuts
 from dvidkit_conformance.lanes.run import Run
 from dvidkit_conformance.ops import Program
 from dvidkit_conformance.powerloss import MOODS, Disk
@@ -35,7 +36,7 @@ def power(run: Run) -> None:
     """DUR-5."""
     case = case_of(run.harness.engine)
     if case.recorded(lambda _disk, _what: None) is None:
-        run.untested = "the engine's operations on files cannot be recorded (EngineCase.recorded)"
+        cuts(run)
         return
     for n in range(_PROGRAMS[run.profile.scale]):
         _Cut(run, case, run.seed * 1000 + n).run()

@@ -142,6 +142,23 @@ class Writer:
                 return
             yield from self._frames(data)
 
+    def heard(self) -> Iterator[tuple[Any, ...]]:
+        """What it has said by now, also while ``hear`` is at an earlier message."""
+        yield from self._frames(b"")
+        while select.select([self._fd], [], [], 0)[0]:
+            data = os.read(self._fd, 1 << 20)
+            if not data:
+                return
+            yield from self._frames(data)
+
+    def hold(self) -> None:
+        """Let it begin nothing more; what it is waiting for it may still get."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """The end of ``hold``."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def _frames(self, data: bytes) -> Iterator[tuple[Any, ...]]:
         self._data += data
         while len(self._data) >= 4:
