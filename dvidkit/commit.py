@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from dvidkit.access import Access
 from dvidkit.checksum import seal
@@ -275,7 +275,10 @@ class Committer:
 
     def _add_segment(self, plan: _Plan, segment: Segment) -> None:
         if segment.stamp is not None:
-            plan.changes = plan.changes + segment.stamp(self._next_stamp())
+            logged = segment.stamp(self._next_stamp())
+            if segment.slot is not None and self._sealed:
+                self._records.logged(segment.slot, cast(bytes, logged[-1][1]))
+            plan.changes = plan.changes + logged
             return
         if segment.prefix is not None:
             tkeys = plan.tkeys.setdefault(segment.prefix, set())

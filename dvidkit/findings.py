@@ -157,7 +157,7 @@ class Findings:
         if len(rows.keys) < KEYS_SHOWN:
             rows.keys.append(key)
 
-    def has_rows(self, damage: Damage, instance: int, version: int) -> bool:
+    def has_rows(self, damage: Damage, instance: int | None = None, version: int | None = None) -> bool:
         """Whether there are damaged rows of this kind and place."""
         return (damage, instance, version) in self._rows
 

@@ -21,13 +21,13 @@ from dvidkit.engine import Item
 from dvidkit.errors import CorruptData, InstanceExists, InvalidInputError, NotFoundError, VersionLocked, shown
 from dvidkit.instance import DataInstance
 from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, data_suffix, instance_prefix, instance_range
-from dvidkit.ledger import recorded_rows
 from dvidkit.metadata import now
 from dvidkit.records import InstanceRecord
 from dvidkit.repo import Repo, Version
 from dvidkit.repos import Repos, check_name
 from dvidkit.rowcopy import CopyReport, Job, OnProgress, Rows, Stretch, check_fits, plain_rows, sealed_rows
 from dvidkit.segment import Segment
+from dvidkit.slots import recorded_rows
 from dvidkit.store import Store
 from dvidkit.transfer import may_exceed
 

@@ -1,100 +1,25 @@
-"""Completeness records: per instance and version, how many rows there are and a hash of all of them.
+"""Keeping the completeness records (``dvidkit.slots``): what each batch does to them goes along with it.
 
-A checksum finds a changed row, never a missing one. So each batch also carries, for every (instance, version) it
-touches, a record of the rows that should now be there, and ``verify`` compares. A record lies in dvidkit's own key
-space ``03``, which the store's API never shows:
-
-``03 | 01 | instance u32 | version u32`` → ``values u64 | tombstones u64 | sum u64 | top key`` (big-endian, sealed)
-
-A store without checksums keeps only ``03 | 02 | instance | version`` for each slot that ever held a tombstone, so that
-a put elsewhere need not remove one.
-
-``sum`` adds the rows' CRCs modulo 2^64, so it does not depend on order and is kept up by the rows that change.
-``top key`` is the greatest key ever written there: a key above it is new without looking.
+A checksum finds a changed row, never a missing one. So each batch also carries, for every place it touches, a record of
+the rows that should now be there, and ``verify`` compares.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
-from dvidkit.access import Access
 from dvidkit.checksum import seal, unseal
-from dvidkit.errors import CorruptData
-from dvidkit.keys import DATA, TOMBSTONE_MARK, u32
+from dvidkit.keys import DATA, TOMBSTONE_MARK
 from dvidkit.segment import Changes, Segment
+from dvidkit.slots import LOG_INDEX, Slot, crc_of, flag_key, place_of, slot_key, slot_of, tally
 
-SPACE: Final = b"\x03"
-SPACE_END: Final = b"\x04"
-_SLOT_PREFIX: Final = b"\x03\x01"
-_FLAG_PREFIX: Final = b"\x03\x02"
-_NUMBERS: Final = struct.Struct(">QQQ")
 _WRAP: Final = (1 << 64) - 1
 _TOMBSTONE: Final = bytes((TOMBSTONE_MARK,))
 _MAX_CACHED: Final = 50_000
 
 Last = Mapping[bytes, bytes | None]
 GetMany = Callable[[Sequence[bytes]], list[bytes | None]]
-
-
-class Slot(NamedTuple):
-    """What one version of one instance holds."""
-
-    values: int = 0
-    tombstones: int = 0
-    sum: int = 0
-    top: bytes = b""
-
-    def encode(self) -> bytes:
-        """The record, unsealed."""
-        return _NUMBERS.pack(self.values, self.tombstones, self.sum) + self.top
-
-    @classmethod
-    def decode(cls, data: bytes) -> Slot:
-        """From an unsealed record."""
-        values, tombstones, total = _NUMBERS.unpack_from(data)
-        return cls(values, tombstones, total, data[_NUMBERS.size :])
-
-
-def slot_of(key: bytes) -> bytes:
-    """``instance | version`` of a data key."""
-    return key[1:5] + key[-9:-5]
-
-
-def slot_key(slot: bytes) -> bytes:
-    """Where the record of a slot is stored."""
-    return _SLOT_PREFIX + slot
-
-
-def flag_key(slot: bytes) -> bytes:
-    """Where a store without checksums keeps that the slot ever held a tombstone."""
-    return _FLAG_PREFIX + slot
-
-
-def tally(rows: Iterable[tuple[bytes, bytes]]) -> tuple[int, int, int]:
-    """(values, tombstones, sum of CRCs) of sealed rows."""
-    rows = list(rows)
-    tombstones = [key[-1] for key, _ in rows].count(TOMBSTONE_MARK)
-    crcs = struct.unpack(f"<{len(rows)}I", b"".join([value[-4:] for _, value in rows]))
-    return len(rows) - tombstones, tombstones, sum(crcs)
-
-
-def slot_range(instance: int | None = None) -> tuple[bytes, bytes]:
-    """Half-open bounds of the records of every slot, or of every slot of one instance."""
-    begin = _SLOT_PREFIX if instance is None else _SLOT_PREFIX + u32(instance, "instance")
-    return begin, begin + b"\xff" * 9
-
-
-def recorded_rows(access: Access, instance: int | None = None) -> int:
-    """How many rows the records say there are; a record that cannot be read counts for none."""
-    total = 0
-    for key, stored in access.scan(*slot_range(instance)):
-        with suppress(CorruptData, struct.error):
-            slot = Slot.decode(unseal(key, stored))
-            total += slot.values + slot.tombstones
-    return total
 
 
 class Records(Protocol):
@@ -120,6 +45,10 @@ class Records(Protocol):
             pending: changes ahead of these that are not in the store yet.
             ascending: they are puts with keys in order, each once.
         """
+        ...
+
+    def logged(self, slot: bytes, index: bytes) -> None:
+        """Take a new row of the mutation log's index, by its stored value, into the batch in preparation."""
         ...
 
     def changes(self) -> Changes:
@@ -164,6 +93,9 @@ class Flags:
             if value is not None and key[-1] == TOMBSTONE_MARK and key[0] == DATA and not self.tombstones(slot_of(key)):
                 self._new[slot_of(key)] = True
 
+    def logged(self, slot: bytes, index: bytes) -> None:
+        """See ``Records``."""
+
     def changes(self) -> Changes:
         """See ``Records``."""
         return [(flag_key(slot), b"") for slot in self._new]
@@ -178,10 +110,16 @@ class Flags:
 
 
 class Ledger:
-    """The records of a store, read when first needed. Used by one writer at a time."""
+    """The records of a store, read when first needed. Used by one writer at a time.
 
-    def __init__(self, get_many: GetMany) -> None:
+    Args:
+        get_many: reads stored values.
+        outside: rows outside of the data are counted too; not in a store of format 1 that could not be counted.
+    """
+
+    def __init__(self, get_many: GetMany, *, outside: bool = True) -> None:
         self._get_many = get_many
+        self._outside = outside
         self._slots: dict[bytes, Slot] = {}
         self._new: dict[bytes, Slot] = {}
         self._read: dict[bytes, bytes | None] = {}
@@ -227,19 +165,30 @@ class Ledger:
             was = self.slot(slot)
             if changes[0][0] > was.top:
                 total = (was.sum + crcs) & _WRAP
-                self._new[slot] = Slot(was.values + len(changes), was.tombstones, total, changes[-1][0])
+                values, top = was.values + len(changes), changes[-1][0]
+                self._new[slot] = Slot(values, was.tombstones, total, top, was.logged, was.log_sum)
                 return
-        by_slot = {slot: dict(changes)} if slot is not None else _by_slot(changes)
+        by_slot = {slot: dict(changes)} if slot is not None else self._by_place(changes)
         for each, last in by_slot.items():
             known = crcs if len(last) == len(changes) else None
             self._new[each] = self.change(self.slot(each), last, pending, known)
+        if slot is None and self._outside:
+            for each, last in _of_log(changes).items():
+                self._new[each] = self._relogged(self.slot(each), last, pending)
+
+    def logged(self, slot: bytes, index: bytes) -> None:
+        """See ``Records``."""
+        if self._outside:
+            was = self.slot(slot)
+            log_sum = (was.log_sum + crc_of(index)) & _WRAP
+            self._new[slot] = Slot(was.values, was.tombstones, was.sum, was.top, was.logged + 1, log_sum)
 
     def changes(self) -> Changes:
         """See ``Records``; an emptied slot's record is deleted."""
         records: Changes = []
         for slot, record in self._new.items():
             key = slot_key(slot)
-            empty = not (record.values or record.tombstones)
+            empty = not (record.values or record.tombstones or record.logged)
             records.append((key, None if empty else seal(key, record.encode())))
         return records
 
@@ -271,7 +220,26 @@ class Ledger:
             was.tombstones + come[1] - gone[1],
             (was.sum + come[2] - gone[2]) & _WRAP,
             max(was.top, top),
+            was.logged,
+            was.log_sum,
         )
+
+    def _relogged(self, was: Slot, changes: Last, pending: Last) -> Slot:
+        """The record after changes to rows of the log's index: a copy, or the log of a deleted instance."""
+        keys = [key for key in changes if key not in pending]
+        before = [*self._get_many(keys), *(pending[key] for key in changes if key in pending)]
+        gone = [crc_of(stored) for stored in before if stored is not None]
+        come = [crc_of(stored) for stored in changes.values() if stored is not None]
+        log_sum = (was.log_sum + sum(come) - sum(gone)) & _WRAP
+        return was._replace(logged=was.logged + len(come) - len(gone), log_sum=log_sum)
+
+    def _by_place(self, changes: Changes) -> dict[bytes, dict[bytes, bytes | None]]:
+        by_place: dict[bytes, dict[bytes, bytes | None]] = {}
+        for key, value in changes:
+            place = place_of(key) if self._outside or key[0] == DATA else None
+            if place is not None:
+                by_place.setdefault(place, {})[key] = value
+        return by_place
 
     def _gone(self, was: Slot, changes: Last, pending: Last) -> tuple[int, int, int]:
         """Tally of the rows that the changes overwrite or delete."""
@@ -289,9 +257,15 @@ class Ledger:
         return tally(old) if old else (0, 0, 0)
 
 
-def _by_slot(changes: Changes) -> dict[bytes, dict[bytes, bytes | None]]:
+def _of_log(changes: Changes) -> dict[bytes, dict[bytes, bytes | None]]:
+    """Changes of the mutation log's index, by slot."""
     by_slot: dict[bytes, dict[bytes, bytes | None]] = {}
     for key, value in changes:
-        if key[0] == DATA:
-            by_slot.setdefault(slot_of(key), {})[key] = value
+        if key[:2] == LOG_INDEX:
+            by_slot.setdefault(key[2:10], {})[key] = value
     return by_slot
+
+
+def records_for(get_many: GetMany, *, sealed: bool, outside: bool) -> Records:
+    """What goes along with the batches of a store: with checksums (``sealed``) or without; see ``Ledger``."""
+    return Ledger(get_many, outside=outside) if sealed else Flags(get_many)

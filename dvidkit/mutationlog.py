@@ -92,7 +92,7 @@ def log_segment(record: MutationRecord, *, instance: int = 0, version: int = 0, 
             changes.append((key, seal(key, value) if sealed else value))
         return changes
 
-    return Segment([], stamp=stamp)
+    return Segment([], slot=where[len(_INDEX) :], stamp=stamp)
 
 
 def last_stamp(access: Access) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from dvidkit.access import Access
@@ -16,12 +16,14 @@ class Salvage:
 
     Attributes:
         unreadable: instances of which a part could not be read.
+        failures: how many ranges could not be read in full.
     """
 
     def __init__(self, access: Access, findings: Findings) -> None:
         self._access = access
         self._findings = findings
         self.unreadable: set[int] = set()
+        self.failures = 0
 
     def pages(self, begin: bytes, end: bytes, instance: int | None = None) -> Iterator[list[Item]]:
         """Pages of a range, ascending; after a failure, what can be read from the far end, descending.
@@ -58,6 +60,7 @@ class Salvage:
 
     def _note(self, begin: bytes, end: bytes, instance: int | None, failure: StoreError) -> None:
         where = ""
+        self.failures += 1
         if instance is not None:
             self.unreadable.add(instance)
             where = f" of {self._findings.catalog.instance_text(instance)}"
@@ -71,6 +74,15 @@ class Salvage:
     def get(self, key: bytes) -> bytes | None:
         """The stored value; ``None`` also where the engine cannot say."""
         return self.attempt(lambda: self._access.get(key))
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """``get`` of each."""
+        try:
+            return self._access.get_many(keys)
+        except StoreClosed:
+            raise
+        except StoreError:
+            return [self.get(key) for key in keys]
 
     def attempt(self, read: Callable[[], bytes | None]) -> bytes | None:
         """What ``read`` returns, ``None`` if the engine fails."""

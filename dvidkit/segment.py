@@ -70,7 +70,8 @@ class Segment:
         crcs: sum of the CRCs of all values, where it is known.
         sizes: of the changes, where they are known.
         ascending: all are puts, their keys in order, each once.
-        stamp: makes the changes when it is the write's turn, from its number in the order of all stamped writes.
+        stamp: makes the changes when it is the write's turn, from its number in the order of all stamped writes; the
+            last of them is a row of the log's index, of ``slot``.
     """
 
     changes: Changes

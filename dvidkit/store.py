@@ -30,7 +30,7 @@ from dvidkit.keys import (
     checked_key,
     instance_range,
 )
-from dvidkit.ledger import Flags, Ledger
+from dvidkit.ledger import records_for
 from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
 from dvidkit.points import KeyValue
@@ -96,7 +96,7 @@ class Store(Reader):
             self._life.close()
             raise
         self._sealed = self.record.integrity
-        records = Ledger(self._get_raw_many) if self._sealed else Flags(self._get_raw_many)
+        records = records_for(self._get_raw_many, sealed=self._sealed, outside=self.record.counted)
         self._committer = Committer(self._life, records, sealed=self._sealed)
         self._durable = config.durability == "durable"
 

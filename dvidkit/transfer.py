@@ -16,12 +16,12 @@ from dvidkit.access import Access
 from dvidkit.checksum import SIZE as SEAL_SIZE
 from dvidkit.copymarks import WHOLE, CopyMark, clear_mark, marks, refuse_unfinished, set_mark
 from dvidkit.errors import AlreadyExistsError, InvalidInputError
-from dvidkit.ledger import recorded_rows
 from dvidkit.metadata import now
 from dvidkit.rowcopy import CopyReport, Job, OnProgress, Stretch, stored_rows
+from dvidkit.slots import recorded_rows
 from dvidkit.store import Store
 
-_OWN: Final = (b"\x03\x03", WHOLE)
+_OWN: Final = (b"\x03\x03", b"\x03\x06")
 _SPACES: Final = ((b"\x01", b"\x02"), (b"\x02", b"\x03"), _OWN, (b"\x00", b"\x01"))
 """What a copy holds, in the order it is written: data, blobs, the mutation log, and last the metadata."""
 

@@ -23,15 +23,20 @@ from dvidkit.engine import Item
 from dvidkit.errors import CorruptData, StoreError, shown
 from dvidkit.findings import Damage, Findings, VerifyReport
 from dvidkit.keys import U32_MAX, instance_range
-from dvidkit.ledger import recorded_rows, slot_range
-from dvidkit.mutationlog import MutationRecord
 from dvidkit.salvage import Salvage
+from dvidkit.slots import CURSORS, PLACES, PLACES_END, recorded_rows, slot_range
 from dvidkit.store import Store
 from dvidkit.verifydata import InstanceCheck, whole
+from dvidkit.verifylog import LogCheck
+from dvidkit.verifyplaces import PlacesCheck
 
 _NO_CRCS: Final = (
     "the store was made without checksums: changed values and lost rows cannot be noticed; keys, blobs and metadata "
     "were checked"
+)
+_UNCOUNTED: Final = (
+    "the store is of format 1: rows of metadata, log and blobs are not counted before it is opened for writing, so "
+    "that lost ones cannot be noticed"
 )
 _NO_METADATA: Final = "the store holds no repos, so whose the data is was not checked"
 
@@ -66,16 +71,21 @@ class _Examination:
         self._catalog = Catalog()
         self._findings = Findings(self._catalog)
         self._reads = Salvage(access, self._findings)
+        self._counted = store.record.counted
+        self._places = PlacesCheck(self._reads, self._findings)
 
     def run(self) -> VerifyReport:
         """Everything: first what gives names to the rest."""
         read_catalog(self._plain(b"\x00", b"\x01", "metadata"), self._findings)
         contradictions(self._findings)
         self._own()
+        LogCheck(self._reads, self._findings, sealed=self._sealed, counted=self._counted).run(self._count)
         for instance in self._instances():
             InstanceCheck(instance, self._reads, self._findings, sealed=self._sealed).run(self._count)
         for key, value in self._plain(b"\x02", b"\x03", "blobs"):
             self._blob(key, value)
+        if self._counted:
+            self._places.compare()
         self._nothing_in(b"\x01", instance_range(0)[0])
         self._nothing_in(b"\x04", b"\xff" * 9)
         return self._report()
@@ -84,6 +94,8 @@ class _Examination:
         """Rows with plain values; those that fail their checksum are noted and left out."""
         for page in self._reads.pages(begin, end):
             self._count(kind, len(page))
+            if self._counted:
+                self._places.add(page)
             for key, stored in page:
                 if not self._sealed:
                     yield key, stored
@@ -128,22 +140,23 @@ class _Examination:
     # --- dvidkit's own records ---------------------------------------------------------------------------------------
 
     def _own(self) -> None:
-        for page in self._reads.pages(b"\x03\x03", b"\x04"):
+        """Positions of feeds, and marks of copies; the log and the completeness records are looked at by others."""
+        for page in self._reads.pages(CURSORS, PLACES):
             self._count("own", len(page))
+            if self._counted:
+                self._places.add(page)
+            self._check_own(page)
+        for page in self._reads.pages(PLACES_END, b"\x04"):
+            self._count("own", len(page))
+            self._check_own([row for row in page if not WHOLE <= row[0] < MARKS_END])
             for key, stored in page:
                 if WHOLE <= key < MARKS_END:
                     self._mark(key, stored)
-                elif self._sealed and not whole(key, stored):
-                    self._findings.add_row(Damage.CHANGED, key)
-                elif key.startswith(b"\x03\x03"):
-                    self._logged(key, stored[: -checksum.SIZE] if self._sealed else stored)
 
-    def _logged(self, key: bytes, value: bytes) -> None:
-        try:
-            msgspec.msgpack.decode(value, type=MutationRecord)
-        except msgspec.MsgspecError as error:
-            text = f"record {shown(key)} of the mutation log cannot be read: {error}"
-            self._findings.add(Damage.BAD_RECORD, text, rows=1, keys=(key,))
+    def _check_own(self, page: list[Item]) -> None:
+        for key, stored in page:
+            if self._sealed and not whole(key, stored):
+                self._findings.add_row(Damage.CHANGED, key)
 
     def _mark(self, key: bytes, stored: bytes) -> None:
         instance = int.from_bytes(key[2:6], "big") if len(key) > 2 else None
@@ -163,6 +176,8 @@ class _Examination:
 
     def _report(self) -> VerifyReport:
         unchecked = [] if self._sealed else [_NO_CRCS]
+        if self._sealed and not self._counted:
+            unchecked.append(_UNCOUNTED)
         if self._catalog.empty and self._counts["values"] + self._counts["tombstones"]:
             unchecked.append(_NO_METADATA)
         return VerifyReport(

@@ -14,8 +14,8 @@ from dvidkit.engine import Item
 from dvidkit.errors import CorruptData
 from dvidkit.findings import Damage, Findings
 from dvidkit.keys import DATA_MARK, MIN_DATA_KEY, TOMBSTONE_MARK, instance_range, u32
-from dvidkit.ledger import Slot, flag_key, slot_range
 from dvidkit.salvage import Salvage
+from dvidkit.slots import Slot, flag_key, slot_range
 
 _MARKS: Final = frozenset({DATA_MARK, TOMBSTONE_MARK})
 _WRAP: Final = (1 << 64) - 1

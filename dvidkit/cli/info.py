@@ -12,8 +12,8 @@ from dvidkit.cli.stores import opened_kernel, store_argument
 from dvidkit.engine import Capability
 from dvidkit.instance import DataInstance
 from dvidkit.keys import instance_range
-from dvidkit.ledger import recorded_rows
 from dvidkit.repo import Repo
+from dvidkit.slots import recorded_rows
 from dvidkit.store import Store
 from dvidkit.storedir import read_marker
 

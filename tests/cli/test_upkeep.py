@@ -49,7 +49,7 @@ def values(dvidkit: Any, store: str, version: str = ":", instance: str = "kv") -
 def test_info(kv: Any) -> None:
     """The store, its repos and instances; the same as JSON."""
     text = kv.text("info", kv.store)
-    assert text.startswith(f"store {kv.store}\n  engine   lmdb (files of layout 1)\n  format   1, with checksums\n")
+    assert text.startswith(f"store {kv.store}\n  engine   lmdb (files of layout 1)\n  format   2, with checksums\n")
     assert "\nrepo 00000000000000000000000000000001  test\n  2 versions, 1 open; branches: master\n" in text
     assert "  kv  [keyvalue]  " in text
     found = json.loads(kv.text("info", kv.store, "--json"))

@@ -149,4 +149,4 @@ def test_record_kinds_are_decoded(quick: Case) -> None:
     key, stored = node(quick, 2, note="x")
     assert records.decode(stored[:-4], NodeRecord).note == "x"
     quick.plant((key, stored))
-    assert quick.findings() == []
+    assert [found.damage for found in quick.findings()] == [Damage.REPLACED]

@@ -22,7 +22,8 @@ from dvidkit.errors import (
     StorePoisoned,
 )
 from dvidkit.keys import TKeyClass, metadata_key
-from dvidkit.ledger import SPACE, Ledger, slot_key, tally
+from dvidkit.ledger import Ledger
+from dvidkit.slots import SPACE, slot_key, tally
 from dvidkit.store import Store
 from dvidkit.versions import VersionDAG
 

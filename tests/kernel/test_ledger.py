@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvidkit import ledger as module
+from dvidkit.checksum import unseal
 from dvidkit.context import DataContext, MetadataContext, VersionedContext
 from dvidkit.engine import Engine, StoreConfig
 from dvidkit.errors import ConflictError, CorruptData
 from dvidkit.keys import DATA_MARK, TOMBSTONE_MARK, TKeyClass, data_key
-from dvidkit.ledger import SPACE, Slot, slot_key, slot_of, tally
+from dvidkit.slots import SPACE, Slot, slot_key, slot_of, tally
 from dvidkit.store import Store
 from dvidkit.versions import VersionDAG
 
@@ -39,7 +40,7 @@ def check(store: Store) -> None:
         for key, stored in access.scan(b"\x01", b"\x02"):
             slots.setdefault(slot_of(key), []).append((key, stored))
         for key, stored in access.scan(SPACE + b"\x01", SPACE + b"\x02"):
-            records[key[2:]] = Slot.decode(module.unseal(key, stored))
+            records[key[2:]] = Slot.decode(unseal(key, stored))
     assert {slot: record[:3] for slot, record in records.items()} == {slot: tally(rows) for slot, rows in slots.items()}
     for slot, record in records.items():
         assert record.top >= max(key for key, _ in slots[slot])

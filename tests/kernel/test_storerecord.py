@@ -14,7 +14,7 @@ from dvidkit.checksum import seal
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import CorruptData, StoreMismatch
 from dvidkit.store import Store
-from dvidkit.storerecord import StoreRecord
+from dvidkit.storerecord import FORMAT, StoreRecord
 
 KEY = b"\x03\x00"
 
@@ -39,7 +39,7 @@ def test_what_a_store_is_holds_for_ever(make_store: Callable[..., Store], integr
         ([(b"\x01key", b"value")], StoreMismatch),
         ([(KEY, b"damaged")], CorruptData),
         ([(KEY, seal(KEY, b"no json"))], CorruptData),
-        ([(KEY, seal(KEY, msgspec.json.encode(StoreRecord(2, "uuid", True))))], StoreMismatch),
+        ([(KEY, seal(KEY, msgspec.json.encode(StoreRecord(FORMAT + 1, "uuid", True))))], StoreMismatch),
     ],
 )
 def test_a_store_that_is_not_ours_is_refused(rows: list[tuple[bytes, bytes]], error: type[Exception]) -> None:
