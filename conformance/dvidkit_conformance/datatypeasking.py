@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _EFFECTS: Final = frozenset({"do", "commit", "child", "merge", "reopen", "refuse", "forbidden"})
 _PATIENCE: Final = 60.0
+_TOGETHER: Final = 32
+_ROOMY: Final = 1 << 20
+"""Keys that a raw copy writes at a time, if the engine takes batches of so many bytes."""
 _DAMAGED: Final = 3
 """Values of one program that are damaged."""
 
@@ -112,9 +115,10 @@ def damage(s: DatatypeSession, op: Op) -> None:
         if v is None or v in s.model.unknown:
             continue
         place = len(value) - 1 - op["place"] % max(1, len(value) - 5)
-        _put(s, key, value[:place] + bytes([value[place] ^ 0x15]) + value[place + 1 :])
-        got = attempt(lambda v=v: s.case.observe(s.view(op["name"], v)))  # type: ignore[misc]
-        _put(s, key, value)
+        s.kernel.stores["default"].raw_put(key, value[:place] + bytes([value[place] ^ 0x15]) + value[place + 1 :])
+        _forgetting(s)
+        got = _seen(s, op, op["name"], v)
+        s.kernel.stores["default"].raw_put(key, value)
         certain, note = codec.checked(value), f"a byte of the value at {key!r} is another"
         holds = got == Err(CorruptData.__name__) if certain else not isinstance(got, Foreign)
         wanted = Err("CorruptData") if certain else "an observation or an error of the tree"
@@ -122,13 +126,19 @@ def damage(s: DatatypeSession, op: Op) -> None:
             holds, wanted, got if isinstance(got, (Err, Foreign)) else "an observation", clause="DT-11", note=note
         )
         s.probes["damaged"] += 1
+    _forgetting(s)
 
 
-def _put(s: DatatypeSession, key: bytes, value: bytes) -> None:
-    """Past the datatype, and past what it remembers."""
-    s.kernel.stores["default"].raw_put(key, value)
+def _forgetting(s: DatatypeSession) -> None:
+    """Opened anew, so that nothing that a datatype remembers stands before what is stored."""
     if s.harness.persistent:
         s.anew()
+
+
+def _seen(s: DatatypeSession, op: Op, name: str, v: int) -> Any:
+    """What is observed, or with ``light`` glanced, or the error's name."""
+    look = s.case.glance if op.get("light") else s.case.observe
+    return attempt(lambda: look(s.view(name, v)))
 
 
 def _packed(s: DatatypeSession, name: str) -> list[tuple[bytes, bytes]]:
@@ -167,9 +177,9 @@ def copied(s: DatatypeSession, op: Op) -> None:
         back.kernel.repos.reload()
         for v in s.model.known():
             expected = s.model.apply({"op": "observe", "name": "data", "v": v})
-            got = attempt(lambda v=v: back.case.observe(back.view("data", v)))  # type: ignore[misc]
+            got = _seen(back, op, "data", v)
             if not matches(expected, got):
-                right = matches(expected, attempt(lambda v=v: s.case.observe(s.view("data", v))))  # type: ignore[misc]
+                right = matches(expected, _seen(s, op, "data", v))
                 note = f"copied to engine {op['engine']!r} and back{'' if right else '; wrong before the copy, too'}"
                 raise s.violation(*difference(expected, got), clause="DT-7", note=note)
 
@@ -178,7 +188,7 @@ def delete_all(s: DatatypeSession, op: Op) -> None:
     """Deleted by its repo, nothing of the instance is left, everything of the other, and one of its name is new."""
     kept, store, repo = s.dump("other"), s.kernel.stores["default"], s.version(0).repo
     for v in s.model.known():
-        attempt(lambda v=v: s.case.observe(s.view("data", v)))  # type: ignore[misc]
+        _seen(s, op, "data", v)
     delete_instance(repo.instance("data"))
     s.require(s.kernel.repos.deletions.wait(_PATIENCE), "the data is removed", "it is not", clause="DT-8")
     other = repo.instance("other").id
@@ -190,7 +200,7 @@ def delete_all(s: DatatypeSession, op: Op) -> None:
     repo.create_instance(s.datatype, "data", _uncommitted(s), **s.options["settings"])
     expected = plain(s.case.model(s.options["settings"]).observe())
     for v in s.model.known():
-        got = attempt(lambda v=v: s.case.observe(s.view("data", v)))  # type: ignore[misc]
+        got = _seen(s, op, "data", v)
         if not matches(expected, got):
             raise s.violation(*difference(expected, got), clause="DT-8", note="a new instance of the same name")
 
@@ -202,11 +212,13 @@ def _uncommitted(s: DatatypeSession) -> Version:
 
 
 def _raw_copy(source: Store, target: Store) -> None:
-    for key, _ in list(target.raw_range_query(b"\x00", b"\x02\xff")):
-        target.raw_delete(key)
-    for key, value in source.raw_range_query(b"\x00", b"\x02" + b"\xff" * 20):
-        assert value is not None
-        target.raw_put(key, value)
+    gone = [(key, None) for key, _ in target.raw_range_query(b"\x00", b"\x02\xff")]
+    come = list(source.raw_range_query(b"\x00", b"\x02" + b"\xff" * 20))
+    limits = target.engine.limits
+    together = min(_TOGETHER, limits.max_batch_ops) if limits.max_batch_bytes >= _ROOMY else 1
+    for pairs in (gone, come):
+        for first in range(0, len(pairs), together):
+            target.raw_write(pairs[first : first + together])
 
 
 ASKING: Final[Mapping[str, Callable[[DatatypeSession, Op], None]]] = {

@@ -204,9 +204,9 @@ class _Subject:
         if s.harness.scale or rng.random() < (0.2 if self.follows else 0.5):
             above = [parent for parent in s.model.parents[v] if parent not in s.model.unknown]
             if name and above and rng.random() < 0.5:
-                s.do({"op": "observe", "name": name, "v": rng.choice(above)})
+                _glance(s, name, rng.choice(above))
             else:
-                s.do({"op": "observe", "name": rng.choice(NAMES), "v": rng.choice(s.model.known())})
+                _glance(s, rng.choice(NAMES), rng.choice(s.model.known()))
 
     def _change(self, s: DatatypeSession, rng: random.Random, name: str, v: int) -> None:
         s.do({"op": "do", "name": name, "v": v, "do": self.case.op(rng)})
@@ -224,7 +224,7 @@ class _Subject:
         """Everything observed, before and after reopening; what is derived, and what the raw bytes hold."""
         for name in NAMES:
             for v in s.model.known():
-                s.do({"op": "observe", "name": name, "v": v})
+                _glance(s, name, v)
         s.do({"op": "reopen"})
         for v in s.model.known():
             for op in ("observe", "again", "derived"):
@@ -233,7 +233,7 @@ class _Subject:
         s.do({"op": "tkeys", "name": "data"})
         if self.case.envelopes:
             s.do({"op": "envelopes", "name": "data"})
-            s.do({"op": "damage", "name": "data", "place": rng.randrange(1 << 16)})
+            s.do({"op": "damage", "name": "data", "place": rng.randrange(1 << 16), **_light(s)})
 
     def step(self, s: DatatypeSession, rng: random.Random) -> None:
         """A change, or something that happens to versions."""
@@ -293,7 +293,7 @@ class _Subject:
         with self.session(run) as session:
             self.program(session, random.Random(f"copy {run.seed}"), steps=10, watched=False)
             for name in engines:
-                session.do({"op": "copied", "engine": name})
+                session.do({"op": "copied", "engine": name, **_light(session)})
                 run.cases += 1
                 run.alive()
 
@@ -304,7 +304,7 @@ class _Subject:
             self.program(session, rng, steps=8, watched=False)
             while not session.model.open():
                 self._child(session, rng)
-            session.do({"op": "delete_all"})
+            session.do({"op": "delete_all", **_light(session)})
             run.cases += 1
 
     def faulted(self, run: Run) -> None:
@@ -316,6 +316,15 @@ class _Subject:
         )
         with DatatypeSession(harness, run.journal, typename=self.datatype.typename, settings=self.settings) as session:
             faulted(run, session, faults)
+
+
+def _light(s: DatatypeSession) -> dict[str, bool]:
+    """In the quick profile, a glance is enough where the same was or will be observed in full."""
+    return {} if s.harness.scale else {"light": True}
+
+
+def _glance(s: DatatypeSession, name: str, v: int) -> None:
+    s.do({"op": "observe", "name": name, "v": v, **_light(s)})
 
 
 def _changes(model: Model, op: Op) -> bool:

@@ -2,7 +2,8 @@
 
 Whatever is asked of a datatype is an operation, so that a failing program can be cut small and replayed:
 
-* ``do``, ``observe``: an operation of the case, an observation, of instance ``name`` at version ``v``;
+* ``do``, ``observe``: an operation of the case, an observation (``light``: a glance), of instance ``name`` at version
+  ``v``;
 * ``commit``, ``child``, ``merge``, ``reopen``: what happens to versions and to the kernel;
 * ``refuse``, ``forbidden``: an operation that must be refused, one at a committed version; the dump stays;
 * ``again``, ``derived``, ``conflicting``: an observation once more, derived state recomputed, a merge in conflict;
@@ -142,7 +143,8 @@ class DatatypeSession(Session):
         return self.case.apply(self.view(op["name"], op["v"]), op["do"])
 
     def _observe(self, op: Op) -> Any:
-        self.seen = op["name"], op["v"], plain(self.case.observe(self.view(op["name"], op["v"])))
+        look = self.case.glance if op.get("light") else self.case.observe
+        self.seen = op["name"], op["v"], plain(look(self.view(op["name"], op["v"])))
         return self.seen[2]
 
     def _commit(self, op: Op) -> Any:

@@ -45,6 +45,7 @@ class Harness:
         plugins: other installed engines and datatypes, where a check needs them.
         extra: datatypes that are not installed.
         nursery: where checks get clean processes from; without, they start interpreters.
+        alone: by datatypes, plugins of the engine and these alone, as they are made.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Harness:
         self.plugins = plugins
         self.extra = {each.typename: each for each in extra}
         self.nursery = nursery
+        self.alone: dict[tuple[Any, ...], Plugins] = {}
         self._numbers = count()
 
     @property

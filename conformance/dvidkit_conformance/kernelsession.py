@@ -44,9 +44,12 @@ class _Plugin:
 
 def plugins_with(harness: Harness, *datatypes: Any) -> Plugins:
     """The engine under test and these datatypes, and nothing else."""
-    plugin = _Plugin(harness)
-    plugin.dvidkit_datatypes = lambda: list(datatypes)  # type: ignore[attr-defined]
-    return Plugins({"under test": plugin}, installed=False)
+    found = harness.alone.get(datatypes)
+    if found is None:
+        plugin = _Plugin(harness)
+        plugin.dvidkit_datatypes = lambda: list(datatypes)  # type: ignore[attr-defined]
+        found = harness.alone[datatypes] = Plugins({"under test": plugin}, installed=False)
+    return found
 
 
 class KernelSession(Session):

@@ -40,7 +40,7 @@ from dvidkit_conformance.ops import Program
 from dvidkit_conformance.outcome import ClauseResult, EngineReport, Failure, Report, worst
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.running import JobResult
-from dvidkit_conformance.sharing import Share, cores
+from dvidkit_conformance.sharing import Share, workers
 
 TMPFS: Final = "/dev/shm"  # noqa: S108 - semantic lanes belong in memory; every run makes a directory of its own
 
@@ -155,7 +155,7 @@ class _Kit:
         if not self.isolate:
             harnesses, shares = self._shares(subjects, engines)
             return [self._report(harness, *share.here()) for harness, share in zip(harnesses, shares, strict=True)]
-        with Nursery() as nursery, ThreadPoolExecutor(cores()) as pool:
+        with Nursery() as nursery, ThreadPoolExecutor(workers()) as pool:
             harnesses, shares = self._shares(subjects, engines)
             for share in shares:
                 share.start(pool, nursery)

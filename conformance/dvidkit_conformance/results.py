@@ -5,6 +5,7 @@ An answer is plain Python data of bytes, text, numbers, lists and ``None``, or o
 
 from __future__ import annotations
 
+import marshal
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,26 +35,46 @@ ABSENT: Final = "<no such handle>"
 """The answer, on both sides, of a step on something that an earlier step did not make."""
 
 
+_SIMPLE: Final = frozenset({bytes, str, int, bool, float, type(None), Err, Foreign})
+_EXACT: Final = 2
+"""The last format of ``marshal`` that writes what is equal, types included, as the same bytes."""
+
+
 def matches(expected: Any, got: Any) -> bool:
     """Whether ``got`` is what was expected, types included."""
+    kind = type(expected)
+    if kind in _SIMPLE:
+        return kind is type(got) and bool(expected == got)
+    return _same_bytes(expected, got) or _matches(expected, got)
+
+
+def _same_bytes(expected: Any, got: Any) -> bool:
+    """Whether both are written alike: the answer for nearly all that are right. False says nothing."""
+    try:
+        return marshal.dumps(expected, _EXACT) == marshal.dumps(got, _EXACT)
+    except ValueError:
+        return False
+
+
+def _matches(expected: Any, got: Any) -> bool:
     if isinstance(expected, OneOf):
-        return any(matches(answer, got) for answer in expected.answers)
+        return any(_matches(answer, got) for answer in expected.answers)
     if type(expected) is not type(got):
         return False
     if isinstance(expected, (list, tuple)):
-        return len(expected) == len(got) and all(map(matches, expected, got))
+        return len(expected) == len(got) and all(map(_matches, expected, got))
     if isinstance(expected, dict):
-        return expected.keys() == got.keys() and all(matches(value, got[key]) for key, value in expected.items())
+        return expected.keys() == got.keys() and all(_matches(value, got[key]) for key, value in expected.items())
     return bool(expected == got)
 
 
 def plain(value: Any) -> Any:
     """The value with tuples and lists alike as lists; what is neither data nor a mark becomes ``Foreign``."""
     kind = type(value)
-    if kind in (bytes, str, int, bool, float, type(None), Err, Foreign):
+    if kind in _SIMPLE:
         return value
-    if kind in (tuple, list):
-        return [plain(each) for each in value]
+    if kind is list or kind is tuple:
+        return [each if type(each) in _SIMPLE else plain(each) for each in value]
     if kind is dict:
         return {key: plain(each) for key, each in value.items()}
     return Foreign(f"{kind.__name__} {_short(value)}")

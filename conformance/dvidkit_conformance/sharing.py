@@ -25,9 +25,9 @@ Done = tuple[list[JobResult], float, float]
 """Results, and when the task began and ended."""
 
 
-def cores() -> int:
-    """How many tasks run at once."""
-    return min(os.cpu_count() or 1, _MOST_CORES)
+def workers() -> int:
+    """How many tasks run at once: one more than there are cores, as tasks wait for processes and for each other."""
+    return min(os.cpu_count() or 1, _MOST_CORES) + 1
 
 
 class Share:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from dvidkit_conformance import codec
 from dvidkit_conformance.ops import Op
 from dvidkit_conformance.results import Err
 
 META = "meta"
+POINTS: Final = ("get", "exists", "get_version")
+RANGES: Final = ("get_range", "keys_in_range", "iter_range", "process_range", "send_keys")
+READS: Final = frozenset({*POINTS, *RANGES, "get_many", "raw", "dump", "observe"})
+"""Operations that change nothing."""
 Place = int | str
 Conflict = tuple[bytes, list[int]]
 
@@ -27,10 +31,15 @@ class StoreModel:
         self.ancestors: dict[int, frozenset[int]] = {}
         self.entries: dict[int, dict[bytes, dict[int, bytes | None]]] = {}
         self.plain: dict[Place, dict[bytes, bytes]] = {}
+        self._known_maximal: dict[tuple[int, tuple[int, ...]], tuple[int, ...]] = {}
+        self._known_seen: dict[tuple[Place, int, bytes], tuple[bytes | None, list[int]]] = {}
 
     def apply(self, op: Op) -> Any:
         """Do the operation and say what it must answer."""
-        return getattr(self, f"_{op['op']}")(op)
+        answer = getattr(self, f"_{op['op']}")(op)
+        if op["op"] not in READS:
+            self._known_seen.clear()
+        return answer
 
     def settle(self, op: Op, got: Any) -> None:
         """Nothing is left open here."""
@@ -39,10 +48,19 @@ class StoreModel:
 
     def resolve(self, i: int, v: int, tkey: bytes) -> list[int]:
         """Versions of the live maximal entries: none, one, or a conflict."""
-        entries = self.entries.get(i, {}).get(tkey, {})
-        seen = [version for version in entries if version in self.ancestors[v]]
-        maximal = [a for a in seen if not any(a != b and a in self.ancestors[b] for b in seen)]
-        return sorted(version for version in maximal if entries[version] is not None)
+        entries = self.entries.get(i, {}).get(tkey)
+        if not entries:
+            return []
+        return [version for version in self._maximal(v, tuple(entries)) if entries[version] is not None]
+
+    def _maximal(self, v: int, holders: tuple[int, ...]) -> tuple[int, ...]:
+        """Of the versions that hold an entry, the maximal ones that ``v`` can see. Ancestors never change."""
+        found = self._known_maximal.get((v, holders))
+        if found is None:
+            seen = self.ancestors[v].intersection(holders)
+            maximal = [a for a in seen if not any(a != b and a in self.ancestors[b] for b in seen)]
+            found = self._known_maximal[v, holders] = tuple(sorted(maximal))
+        return found
 
     def _version(self, op: Op) -> Any:
         v, parents = op["v"], op["parents"]
@@ -108,8 +126,13 @@ class StoreModel:
         if op.get("v") is None:
             value = self.plain.get(op["i"], {}).get(tkey)
             return value, [] if value is None else [0]
-        winners = self.resolve(op["i"], op["v"], tkey)
-        return (self.entries[op["i"]][tkey][winners[0]] if len(winners) == 1 else None), winners
+        key = op["i"], op["v"], tkey
+        found = self._known_seen.get(key)
+        if found is None:
+            winners = self.resolve(*key)
+            value = self.entries[op["i"]][tkey][winners[0]] if len(winners) == 1 else None
+            found = self._known_seen[key] = value, winners
+        return found
 
     def _get(self, op: Op) -> Any:
         return self._point(op, lambda value, winners: value)

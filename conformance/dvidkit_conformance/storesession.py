@@ -18,10 +18,8 @@ from dvidkit_conformance.harness import Harness, Tapped
 from dvidkit_conformance.ops import Op, Program
 from dvidkit_conformance.results import Err, Foreign, difference, matches
 from dvidkit_conformance.session import Journal, Session, conflict
-from dvidkit_conformance.storemodel import META, Place, StoreModel
+from dvidkit_conformance.storemodel import META, POINTS, RANGES, READS, Place, StoreModel
 
-_RANGES: Final = ("get_range", "keys_in_range", "iter_range", "process_range", "send_keys")
-_POINTS: Final = ("get", "exists", "get_version")
 ROW: Final = TKeyClass(5, "row of a large instance", width=6)
 """The class of TKeys in sessions opened with ``classed``, where the kernel need not ask the store about each."""
 LOWEST: Final = b""
@@ -96,7 +94,7 @@ class StoreSession(Session):
 
     def ranges(self, v: int | None = None, i: Place = 1, first: bytes = LOWEST, last: bytes = HIGHEST) -> None:
         """Every form of range."""
-        for name in _RANGES:
+        for name in RANGES:
             self.range(name, v, i, first, last)
 
     def dump(self) -> Any:
@@ -153,11 +151,11 @@ class StoreSession(Session):
         light = bool(op.get("light"))
         for n, v in enumerate(versions):
             for key in op["keys"]:
-                for name in _POINTS[:1] if light else _POINTS:
+                for name in POINTS[:1] if light else POINTS:
                     yield {"op": name, "i": i, "v": v, "key": key}
             if not light:
                 yield {"op": "get_many", "i": i, "v": v, "keys": op["keys"]}
-            for name in _RANGES[n % 2 :][:1] if light else _RANGES:
+            for name in RANGES[n % 2 :][:1] if light else RANGES:
                 yield {"op": name, "i": i, "v": v, **everything}
             for key in op["keys"][1:2]:
                 yield {"op": "get_range", "i": i, "v": v, "first": op["keys"][0], "last": key}
@@ -185,7 +183,7 @@ class StoreSession(Session):
     def perform(self, op: Op) -> Any:
         """See ``Session.perform``."""
         name = op["op"]
-        if name in _POINTS:
+        if name in POINTS:
             return getattr(self.store, name)(self.context(op), op["key"])
         return getattr(self, f"_{name}")(op)
 
@@ -305,7 +303,7 @@ class StoreSession(Session):
             reached["conflict_read"] += 1
         elif name == "get":
             self._count_get(op, got)
-        elif name in _RANGES and isinstance(got, dict) and len(got["rows"]) > 1024:
+        elif name in RANGES and isinstance(got, dict) and len(got["rows"]) > 1024:
             reached["page_boundary"] += 1
 
     def _count_get(self, op: Op, got: Any) -> None:
@@ -325,7 +323,7 @@ class StoreSession(Session):
 
     def blame(self, op: Op, expected: Any, got: Any) -> str:
         """See ``Session.blame``."""
-        last = next((done["op"] for done in reversed(self.ops) if done["op"] not in _READS), "")
+        last = next((done["op"] for done in reversed(self.ops) if done["op"] not in READS), "")
         return blame(self.model, op, expected, got, reopened=last == "reopen")
 
     def close(self) -> None:
@@ -333,9 +331,6 @@ class StoreSession(Session):
         with suppress(Exception):
             self.store.close()
         self.harness.remove(self.path)
-
-
-_READS: Final = frozenset({*_POINTS, *_RANGES, "get_many", "raw", "dump", "observe"})
 
 
 def dump(tap: Tapped, *, sealed: bool, of: Sequence[Place] | None = None) -> Any:

@@ -113,6 +113,14 @@ class ImagesCase(DatatypeCase):
         for z, y, x in ((0, 0, 0), (4, 6, 8), (5, 7, 9), (3, 5, 7), (7, 11, 19)):
             place = (z + _LOW[0], y + _LOW[1], x + _LOW[2])
             assert same(view.read(place, (1, 1, 1))[0, 0, 0], volume[z, y, x]), f"DT-IMG-1: voxel {place}"
+        return self._seen(view, volume)
+
+    def glance(self, view: Any) -> Any:
+        """See ``DatatypeCase.glance``: one box, and which blocks are stored."""
+        return self._seen(view, view.read(_LOW, _SHAPE))
+
+    @staticmethod
+    def _seen(view: Any, volume: Array) -> Any:
         extents = view.extents()
         stored = [block for block, _ in view.stored_blocks(_LOW, _whole(_SHAPE))]
         return {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from dvidkit.deferred import deferred
 from dvidkit.errors import CorruptData, VersionConflict
@@ -24,10 +24,13 @@ WINDOW_BYTES: Final = 64 << 20
 """Stored bytes that are held at a time, roughly; what a store lends it must keep in place."""
 _LEAST_WINDOW: Final = 16
 _WORTH_SHARING: Final = 4 << 20
-"""Bytes of a box from which on it pays to copy with several threads; decoding always does."""
+"""Bytes of a box from which on it pays to copy with several threads; decoding does much sooner."""
+_WORTH_HANDING_OVER: Final = 64 << 10
+"""Bytes of blocks from which on it pays to give another thread a part: that alone costs a tenth of a millisecond."""
 _SHOWN: Final = 3
 
 Stored = tuple[Patch, memoryview | None]
+Item = TypeVar("Item")
 
 
 def read_box(view: Images, box: Box, conflicts: list[Conflict], into: Array | None = None) -> Array:
@@ -55,10 +58,18 @@ def read_box(view: Images, box: Box, conflicts: list[Conflict], into: Array | No
             with snapshot.lent(view.ctx, [patch.tkey for patch in window], conflicts=conflicts) as lent:
                 found = list(zip(window, lent, strict=True))
                 if volume.nbytes >= _WORTH_SHARING or any(stored and len(stored) < codec.size for stored in lent):
-                    view.workers.share(place, found)
+                    share(view, place, found)
                 else:
                     place(found)
     return volume
+
+
+def share(view: Images, work: Callable[[Sequence[Item]], None], items: Sequence[Item]) -> None:
+    """Work on as many blocks, shared among threads unless they are too small for that; see ``Workers.share``."""
+    if len(items) * view.codec.size < _WORTH_HANDING_OVER:
+        work(items)
+    else:
+        view.workers.share(work, items)
 
 
 def decoded(decoder: Decoder, tkey: bytes, stored: bytes | memoryview) -> Array:

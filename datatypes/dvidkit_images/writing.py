@@ -12,7 +12,7 @@ from dvidkit.segment import Stored
 from dvidkit_images.boxes import Box, Patch
 from dvidkit_images.codec import Decoder, Encoder
 from dvidkit_images.keys import EXTENTS_TKEY
-from dvidkit_images.reading import conflict_error, decoded, window_size
+from dvidkit_images.reading import conflict_error, decoded, share, window_size
 from dvidkit_images.voxels import Array, copy_voxels
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _encode_whole(view: Images, volume: Array, patches: Sequence[Patch]) -> Enco
             copy_voxels(encoder.block, volume[patch.box])
             encoded[patch.tkey] = encoder.encode()
 
-    view.workers.share(encode, patches)
+    share(view, encode, patches)
     return encoded
 
 
@@ -109,7 +109,7 @@ def _encode_in_place(view: Images, volume: Array, patches: Sequence[Patch]) -> d
             key = ctx.prefix + patch.tkey + ctx.suffix if sealed else None
             stored[patch.tkey] = encoder.encode_into(rooms[number * size : (number + 1) * size], key)
 
-    view.workers.share(encode, list(enumerate(patches)))
+    share(view, encode, list(enumerate(patches)))
     return stored
 
 
@@ -136,7 +136,7 @@ def _encode_edges(view: Images, volume: Array, patches: Sequence[Patch], within:
             window = patches[start : start + step]
             with snapshot.lent(view.ctx, [patch.tkey for patch in window], conflicts=conflicts) as lent:
                 if not conflicts:
-                    view.workers.share(encode, list(zip(window, lent, strict=True)))
+                    share(view, encode, list(zip(window, lent, strict=True)))
     if conflicts:
         raise conflict_error(conflicts)
     return encoded

@@ -104,6 +104,14 @@ class KeyValueCase(DatatypeCase):
             self._check_parts(view, key, value)
         return [[key, _shown(value)] for key, value in pairs]
 
+    def glance(self, view: Any) -> Any:
+        """See ``DatatypeCase.glance``: the range of all keys, and each by itself."""
+        pairs = list(view.items())
+        assert {key: value for key in _KEYS if (value := view.get(key)) is not None} == dict(pairs), (
+            "get and items differ"
+        )
+        return [[key, _shown(value)] for key, value in pairs]
+
     @staticmethod
     def _check_bulk(view: Any, pairs: list[tuple[str, bytes]]) -> None:
         """The endpoints of several values, in each of their formats, by range and by names."""

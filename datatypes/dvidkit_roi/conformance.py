@@ -55,8 +55,7 @@ class RoiCase(DatatypeCase):
 
     def observe(self, view: Any) -> Any:
         """Spans, every voxel by mask and by points, bounds, and both partitions, all compared with each other."""
-        bx, by, bz = _BLOCK
-        offset, shape = ((_LOW - 1) * bz, (_LOW - 1) * by, (_LOW - 1) * bx), _voxels()
+        offset, shape = _offset(), _voxels()
         mask = view.mask(offset, shape)
         points = np.argwhere(np.ones(shape, bool)) + offset
         assert mask.reshape(-1).tolist() == view.contains(points).tolist(), "DT-ROI-2: points and mask differ"
@@ -64,6 +63,11 @@ class RoiCase(DatatypeCase):
         for optimized in (False, True):
             _check_partition(view.partition(2, optimized=optimized), spans)
         return {"spans": spans, "mask": mask.tobytes().hex(), "z": list(view.bounds_z() or ())}
+
+    def glance(self, view: Any) -> Any:
+        """See ``DatatypeCase.glance``: spans, mask and bounds."""
+        mask = view.mask(_offset(), _voxels())
+        return {"spans": view.spans().tolist(), "mask": mask.tobytes().hex(), "z": list(view.bounds_z() or ())}
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """See ``DatatypeCase.model``."""
@@ -73,6 +77,12 @@ class RoiCase(DatatypeCase):
 def _span(rng: random.Random) -> list[int]:
     z, y, x = (rng.randrange(_LOW, _LOW + _SIDE) for _ in range(3))
     return [z, y, x, rng.randrange(x, _LOW + _SIDE)]
+
+
+def _offset() -> tuple[int, int, int]:
+    """Where the box of ``_voxels`` begins."""
+    bx, by, bz = _BLOCK
+    return (_LOW - 1) * bz, (_LOW - 1) * by, (_LOW - 1) * bx
 
 
 def _voxels() -> tuple[int, int, int]:

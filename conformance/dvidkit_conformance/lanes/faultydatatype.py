@@ -88,7 +88,8 @@ class _Trial:
         if (not failed or not self._faults.fired) and not matches(expected, got):
             raise self._violation(*difference(expected, got))
         self._recover()
-        seen = attempt(lambda: session.case.observe(session.view(_NAME, 0)))
+        look = session.case.observe if self._run.profile.scale else session.case.glance
+        seen = attempt(lambda: look(session.view(_NAME, 0)))
         if matches(plain(later.observe()), seen):
             session.model.models[_NAME, 0] = later
         elif not failed or not matches(plain(self._model.observe()), seen):
