@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,17 +88,18 @@ def run(
     if not names:
         raise click.UsageError(f"name an engine or give --all; installed: {', '.join(plugins.engines) or 'none'}")
     try:
-        report = check(
-            names,
-            datatypes=None if not datatypes else [name for name in datatypes if name != "none"],
-            profile=profile,
-            clauses=clauses,
-            seed=seed,
-            workdir=workdir,
-            isolate=not no_isolation,
-            progress=_progress if sys.stderr.isatty() else None,
-            deviations=_declared(declared),
-        )
+        with _unwinding():
+            report = check(
+                names,
+                datatypes=None if not datatypes else [name for name in datatypes if name != "none"],
+                profile=profile,
+                clauses=clauses,
+                seed=seed,
+                workdir=workdir,
+                isolate=not no_isolation,
+                progress=_progress if sys.stderr.isatty() else None,
+                deviations=_declared(declared),
+            )
     except DvidkitError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else text.render(report))
@@ -104,6 +109,22 @@ def run(
         written = files.write(report, folder)
         click.echo(f"written to {folder}: {', '.join(path.name for path in written[:4])}", err=True)
     sys.exit(0 if report.conformant else 1)
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Signals that end a process end the block as an exception does, so that children end and stores are removed."""
+
+    def end(sign: int, frame: object) -> None:
+        sys.exit(128 + sign)
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {sign: signal.signal(sign, end) for sign in (signal.SIGTERM, signal.SIGHUP)} if main else {}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
 
 
 def _without_driver(plugins: Plugins) -> dict[str, str]:

@@ -137,6 +137,8 @@ def _start(task: Task, fd: int, nursery: Nursery | None) -> _Child | Kept:
     if nursery is not None:
         with suppress(OSError):
             return nursery.start(partial(nursed, task), fd)
+        if nursery.ended:
+            raise ChildProcessError("the run was given up")
     return _spawn(task, fd)
 
 
@@ -195,14 +197,18 @@ def run_isolated(task: Task, nursery: Nursery | None = None) -> Iterator[JobResu
         Path(task.folder).mkdir(parents=True, exist_ok=True)
         current, ended = "", False
         watched = _Watched(replace(task, jobs=tuple(left)), nursery)
-        for message in watched.messages():
-            if "start" in message:
-                current = message["start"]
-            elif "result" in message:
-                yield from_data(message["result"])
-                left.remove(message["result"]["job"])
-                current = ""
-            ended = ended or "end" in message
+        try:
+            for message in watched.messages():
+                if "start" in message:
+                    current = message["start"]
+                elif "result" in message:
+                    left.remove(message["result"]["job"])
+                    yield from_data(message["result"])
+                    current = ""
+                ended = ended or "end" in message
+        except BaseException:
+            watched.kill()
+            raise
         how = watched.ending()
         if ended or not left:
             return
@@ -241,6 +247,11 @@ class _Watched:
                 message = json.loads(line)
                 self._broken = message.get("broken", self._broken)
                 yield message
+
+    def kill(self) -> None:
+        """End it, and ask no more."""
+        self._child.kill()
+        os.close(self._read)
 
     def ending(self) -> str:
         """How it ended, in words."""

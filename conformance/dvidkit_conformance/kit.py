@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dvidkit import __version__
 from dvidkit.datatype import Datatype
@@ -34,15 +32,13 @@ from dvidkit_conformance.deviations import apply as declare
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.isolation import Task
 from dvidkit_conformance.jobs import Job, all_jobs
-from dvidkit_conformance.lanes.image import unmount_below
 from dvidkit_conformance.nursery import Nursery
 from dvidkit_conformance.ops import Program
 from dvidkit_conformance.outcome import ClauseResult, EngineReport, Failure, Report, worst
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.running import JobResult
 from dvidkit_conformance.sharing import Share, workers
-
-TMPFS: Final = "/dev/shm"  # noqa: S108 - semantic lanes belong in memory; every run makes a directory of its own
+from dvidkit_conformance.workdir import workdir as within
 
 Progress = Callable[[str, JobResult], None]
 Subject = str | Engine
@@ -88,15 +84,11 @@ def check(
     except LookupError as error:
         raise InvalidInputError(str(error)) from error
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    root = _workdir(workdir)
-    try:
+    with within(workdir) as root:
         kit = _Kit(Plugins(), root, profile, seed, chosen, datatypes, isolate, store_class, progress)
         engines = kit.run(subjects)
         for each in engines:
             declare(each, deviations)
-    finally:
-        unmount_below(root)
-        shutil.rmtree(root, ignore_errors=True)
     return Report(
         engines, profile, seed, str(root.parent), __version__, platform.platform(), platform.python_version(), started
     )
@@ -108,12 +100,6 @@ def replay(program: Program | Mapping[str, Any], engine: Subject, *, isolate: bo
 
     found = program if isinstance(program, Program) else Program.from_json(program)
     return replayed(found, engine, isolate=isolate)
-
-
-def _workdir(wanted: str | os.PathLike[str] | None) -> Path:
-    if wanted is None:
-        wanted = TMPFS if os.access(TMPFS, os.W_OK) else None
-    return Path(tempfile.mkdtemp(prefix="dvidkit-conform-", dir=wanted))
 
 
 class _Kit:
@@ -157,9 +143,22 @@ class _Kit:
             return [self._report(harness, *share.here()) for harness, share in zip(harnesses, shares, strict=True)]
         with Nursery() as nursery, ThreadPoolExecutor(workers()) as pool:
             harnesses, shares = self._shares(subjects, engines)
-            for share in shares:
-                share.start(pool, nursery)
-            return [self._report(harness, *share.finished()) for harness, share in zip(harnesses, shares, strict=True)]
+            try:
+                for share in shares:
+                    share.start(pool, nursery)
+                done = [share.finished() for share in shares]
+            except BaseException:
+                self._abort(shares, pool, nursery)
+                raise
+            return [self._report(harness, *each) for harness, each in zip(harnesses, done, strict=True)]
+
+    @staticmethod
+    def _abort(shares: Sequence[Share], pool: ThreadPoolExecutor, nursery: Nursery) -> None:
+        """End what runs, so that nobody waits for it and nothing is written any more."""
+        for share in shares:
+            share.stop()
+        pool.shutdown(wait=False, cancel_futures=True)
+        nursery.end()
 
     def _shares(self, subjects: Sequence[Subject], engines: Sequence[Engine]) -> tuple[list[Harness], list[Share]]:
         """What there is to do for each engine; a nursery begins meanwhile."""

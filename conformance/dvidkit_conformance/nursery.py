@@ -88,16 +88,33 @@ Work = Callable[[int, Door], None]
 
 
 class Nursery(Door):
-    """A new nursery. Use as a context manager."""
+    """A new nursery, with a process group of its own: an interrupt from a terminal reaches whoever asked for it alone.
+
+    Use as a context manager.
+
+    Attributes:
+        ended: by ``end``; there are no more children.
+    """
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         super().__init__(ours)
         command = [sys.executable, "-X", "faulthandler", "-m", "dvidkit_conformance.nursery", str(theirs.fileno())]
+        self.ended = False
         self._process = subprocess.Popen(  # noqa: S603
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **_ONE_THREAD}
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **_ONE_THREAD},
+            start_new_session=True,
         )
         theirs.close()
+
+    def end(self) -> None:
+        """End it and everything that comes from it, at once."""
+        self.ended = True
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Nursery:
         return self
@@ -118,6 +135,7 @@ def serve(control: socket.socket) -> None:
             sign, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
             if not sign:
                 _reap(patience=1.0)
+                _leave()
                 return
             if os.fork() == 0:
                 control.close()
@@ -134,6 +152,12 @@ def _reap(patience: float = 0.0) -> None:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < until:
             time.sleep(0.002 if patience else 0.0)
+
+
+def _leave() -> None:
+    """End whoever is left in the group: of a run that was killed, children are at work that nobody waits for."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
 
 
 def _preload() -> Plugins:

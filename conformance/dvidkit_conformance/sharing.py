@@ -46,6 +46,7 @@ class Share:
         self._jobs = own, typed
         self._progress = progress
         self._futures: list[Future[Done]] = []
+        self._stopped = False
 
     def here(self) -> tuple[list[JobResult], float]:
         """Everything in this process; results, and seconds."""
@@ -76,6 +77,10 @@ class Share:
         results = [result for results, _, _ in done for result in results]
         return results, max(ended for _, _, ended in done) - min(began for _, began, _ in done)
 
+    def stop(self) -> None:
+        """Begin no further job; the run is given up."""
+        self._stopped = True
+
     def _part(self, name: str, jobs: Sequence[Job]) -> Task:
         return self._task.of(str(Path(self._task.folder) / name), [job.name for job in jobs])
 
@@ -86,4 +91,6 @@ class Share:
         for result in run_isolated(task, nursery) if isolate else run_here(task):
             results.append(result)
             self._progress(name, result)
+            if self._stopped:
+                break
         return results, began, time.monotonic()
