@@ -25,7 +25,7 @@ from dvidkit.errors import ConflictError, LimitError, StoreError, shown
 from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE
 from dvidkit.ledger import Records
 from dvidkit.mutationlog import last_stamp
-from dvidkit.segment import Changes, Segment, Sizes
+from dvidkit.segment import Changes, Segment, Sizes, joined
 
 _LOG: Final = logging.getLogger("dvidkit.kernel.commit")
 _TOMBSTONE: Final = b"\x4f"
@@ -69,6 +69,17 @@ class _Plan:
     tkeys: dict[bytes, set[bytes]] = field(default_factory=dict)
     several: bool = False
     prepared: bool = False
+    owned: bool = False
+
+    def add(self, changes: Changes) -> None:
+        """Append. A single list of changes is taken as it is, and not changed."""
+        if not self.changes:
+            self.changes = changes
+        elif self.owned:
+            self.changes += changes
+        else:
+            self.changes = self.changes + changes
+            self.owned = True
 
 
 class Target:
@@ -223,8 +234,9 @@ class Committer:
         if not group:
             return
         if len(group) > 1 and self._fits(group):
-            plan = _Plan(several=True)
-            error = self._attempt(group, plan)
+            writes = _joined(group)
+            plan = _Plan(several=writes is group)
+            error = self._attempt(writes, plan)
             if error is None or (isinstance(error, StoreError) and plan.prepared):
                 for write in group:
                     write.error, write.done = _own(error), True
@@ -278,7 +290,7 @@ class Committer:
             logged = segment.stamp(self._next_stamp())
             if segment.slot is not None and self._sealed:
                 self._records.logged(segment.slot, cast(bytes, logged[-1][1]))
-            plan.changes = plan.changes + logged
+            plan.add(logged)
             return
         if segment.prefix is not None:
             tkeys = plan.tkeys.setdefault(segment.prefix, set())
@@ -289,7 +301,7 @@ class Committer:
         if self._sealed or segment.deletes:
             ascending = segment.ascending and crcs is not None
             self._records.account(segment.slot, changes, crcs=crcs, pending=plan.pending, ascending=ascending)
-        plan.changes = plan.changes + changes if plan.changes else changes
+        plan.add(changes)
         if plan.several:
             plan.pending.update(changes)
 
@@ -313,6 +325,14 @@ class Committer:
             else:
                 changes += ((tombstone, None), (key, value))
         return changes
+
+
+def _joined(group: list[Write]) -> list[Write]:
+    """The group as one write, where that comes to the same."""
+    if any(write.expect for write in group):
+        return group
+    segments = joined([segment for write in group for segment in write.segments])
+    return group if segments is None else [Write(segments, any(write.durable for write in group))]
 
 
 def _tell(write: Write) -> None:

@@ -61,17 +61,18 @@ class Users:
     """Counts the mutations under way of a data instance. What is to end is marked first, and then waited for."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._count = 0
 
     def enter(self) -> None:
         """Begin a mutation; whoever does must look afterwards whether the instance is to end."""
-        with self._changed:
+        with self._lock:
             self._count += 1
 
     def leave(self) -> None:
         """End a mutation."""
-        with self._changed:
+        with self._lock:
             self._count -= 1
             if not self._count:
                 self._changed.notify_all()

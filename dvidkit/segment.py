@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from operator import add, itemgetter, lt
 from typing import Any, Final, NamedTuple, cast
 
@@ -48,6 +48,9 @@ class Sizes(NamedTuple):
         return cls.of(list(map(_first, changes)), list(filter(None, map(_second, changes))))
 
 
+_NOTHING: Final = Sizes()
+
+
 def lengths(parts: Collection[bytes]) -> tuple[int, int]:
     """Bytes of the longest, and of all together; in batches most keys, and often the values, are equally long."""
     found = set(map(len, parts))
@@ -83,6 +86,43 @@ class Segment:
     sizes: Sizes | None = None
     ascending: bool = False
     stamp: Callable[[int], Changes] | None = None
+
+    def measured(self) -> Sizes:
+        """``sizes``, counted where they are not known."""
+        return self.sizes or (Sizes.of_changes(self.changes) if self.changes else _NOTHING)
+
+
+def joined(segments: Iterable[Segment]) -> list[Segment] | None:
+    """The same changes with one segment for each slot; ``None`` where keys of different segments may meet otherwise.
+
+    What is to be read and recorded of a slot is so for all of it at once. Slots have no key in common, and within one
+    the changes keep their order, as the stamps do.
+    """
+    slots: dict[bytes, list[Segment]] = {}
+    stamps: list[Segment] = []
+    for each in segments:
+        if each.stamp is not None:
+            stamps.append(each)
+        elif each.slot is None or each.prefix is not None:
+            return None
+        else:
+            slots.setdefault(each.slot, []).append(each)
+    return [*map(_one_of, slots.values()), *stamps]
+
+
+def _one_of(segments: list[Segment]) -> Segment:
+    """The changes of segments of one slot, one after the other, as one segment."""
+    if len(segments) == 1:
+        return segments[0]
+    changes = list(chain.from_iterable(each.changes for each in segments))
+    crcs = [each.crcs for each in segments if each.crcs is not None]
+    return Segment(
+        changes,
+        segments[0].slot,
+        segments[0].versioned,
+        deletes=any(each.deletes for each in segments),
+        crcs=sum(crcs) if len(crcs) == len(segments) else None,
+    )
 
 
 def segment(ctx: Context, pairs: Pairs, *, sealed: bool, deletes: bool = True) -> Segment:

@@ -35,7 +35,7 @@ from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
 from dvidkit.points import KeyValue
 from dvidkit.reading import Reader
-from dvidkit.segment import Changes, Pairs, Segment, Sizes, puts, segment
+from dvidkit.segment import Changes, Pairs, Segment, puts, segment
 from dvidkit.snapshot import Instant, StoreSnapshot
 from dvidkit.storerecord import StoreRecord, read_or_make
 
@@ -254,7 +254,7 @@ class Store(Reader):
         total = self._total
         total.puts += 1
         for each in segments:
-            sizes = each.sizes or Sizes.of_changes(each.changes)
+            sizes = each.measured()
             total.key_bytes_written += sizes.keys
             total.value_bytes_written += sizes.values
 

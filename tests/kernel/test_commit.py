@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,9 @@ from dvidkit.errors import (
 )
 from dvidkit.keys import TKeyClass, metadata_key
 from dvidkit.ledger import Ledger
-from dvidkit.slots import SPACE, slot_key, tally
+from dvidkit.mutationlog import MutationRecord, log_segment
+from dvidkit.segment import Segment
+from dvidkit.slots import SPACE, Slot, slot_key, tally
 from dvidkit.store import Store
 from dvidkit.versions import VersionDAG
 
@@ -336,3 +339,50 @@ def test_a_write_submitted_while_the_store_closes_is_answered(gated: Store) -> N
     gated.close()
     with pytest.raises(StoreClosed):
         gated.submit([], told.append)
+
+
+def _segments_of(store: Store, chance: random.Random) -> list[Segment]:
+    """A write of one to three slots, with or without a log record."""
+    found = []
+    for version in chance.sample([1, 2, 3], chance.randint(1, 3)):
+        ctx = DataContext(6, 1, [KEY]) if version == 3 else versioned(version)
+        pairs = [(key(b"%c" % chance.choice(b"abcde")), chance.choice([None, b"", b"v", b"value"])) for _ in range(3)]
+        found.append(store.segment(ctx, pairs[: chance.randint(1, 3)]))
+    if chance.random() < 0.7:
+        record = MutationRecord("put", "", fields={"n": chance.random()})
+        found.append(log_segment(record, instance=5, version=1, sealed=store.record.integrity))
+    return found
+
+
+@pytest.mark.parametrize("integrity", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_group_leaves_what_its_writes_one_by_one_would(make_store: MakeStore, seed: int, integrity: bool) -> None:
+    """Writes that are joined to one batch: rows, tombstones, records and log are as if they had come in turn."""
+    one, other = (make_store(name=name, integrity=integrity) for name in ("one", "other"))
+    told: list[Exception | None] = []
+    chance, again = random.Random(seed), random.Random(seed)
+    for count in (1, 7, 30):
+        for _ in range(count):
+            one.commit(_segments_of(one, chance))
+            other.submit(_segments_of(other, again), told.append)
+        other.wake()
+        wait_until(lambda: not queue_of(other))
+    other._committer.stop()  # pyright: ignore[reportPrivateUsage]
+    assert told == [None] * 38
+    assert everything_in(one) == everything_in(other)
+    if integrity:
+        assert counted(one) == counted(other)
+        assert recount(one).items() <= recorded(other).items()
+
+
+def counted(store: Store) -> dict[bytes, Slot]:
+    """The completeness records, but for the greatest key that was ever written."""
+    ledger = Ledger(store._get_raw_many)  # pyright: ignore[reportPrivateUsage]
+    return {slot: ledger.slot(slot)._replace(top=b"") for slot in recorded(store)}
+
+
+def everything_in(store: Store) -> list[Any]:
+    """Every row as the engine has it, but for the store's identity and the completeness records."""
+    own = (SPACE + b"\x00", SPACE + b"\x01")
+    with store.instant() as access:
+        return [row for row in access.scan(b"\x00", b"\xff") if not row[0].startswith(own)]
