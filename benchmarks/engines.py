@@ -66,8 +66,9 @@ class Subject:
     """A store that holds an instance, and a raw database that holds the same rows.
 
     Attributes:
-        ctx: the instance at its youngest version but one, which wrote every key.
-        below: the instance at the youngest, which wrote nothing and inherits all.
+        ctx: the instance at the youngest version that wrote every key.
+        below: the instance at its child, which wrote nothing and inherits all.
+        past: the instance at a version below another that wrote one key which is not read: it inherits all past that.
         tkeys: its keys, in order.
         per_key: rows of each.
     """
@@ -76,6 +77,7 @@ class Subject:
     raw: Raw
     ctx: VersionedContext
     below: VersionedContext
+    past: VersionedContext
     tkeys: list[bytes]
     per_key: int
 
@@ -130,7 +132,7 @@ def subject(engine: str, folder: str, keys: int, versions: int, value_bytes: int
     """
     path = os.path.join(folder, f"{engine}-{keys}-{versions}-{value_bytes}-{checks}")
     dag = VersionDAG({VersionID(1): ()})
-    for version in range(2, versions + 2):
+    for version in range(2, versions + 4):
         dag.add(VersionID(version), (VersionID(version - 1),))
     config = StoreConfig(engine, path, durability="buffered", integrity=checks)
     raw = RAW[engine](path + "-raw")
@@ -142,13 +144,16 @@ def subject(engine: str, folder: str, keys: int, versions: int, value_bytes: int
             ctx = VersionedContext(_INSTANCE, VersionID(version), dag, (_CLASS,))
             store.put_range(ctx, [(tkey, value) for tkey in tkeys])
             raw.write(_stored(ctx, tkeys, value + b"1234" if checks else value))
+        between = VersionedContext(_INSTANCE, VersionID(versions + 2), dag, (_CLASS,))
+        store.put(between, _CLASS.key(b"other"), value)
         with store.instant() as access:
             raw.write([(b"\x03", b""), *access.scan(b"\x03", b"\x04")])
         if Capability.COMPACT in store.engine.capabilities.features:
             store.compact()
         raw.settle()
         below = VersionedContext(_INSTANCE, VersionID(versions + 1), dag, (_CLASS,))
-        yield Subject(store, raw, ctx, below, tkeys, versions)
+        past = VersionedContext(_INSTANCE, VersionID(versions + 3), dag, (_CLASS,))
+        yield Subject(store, raw, ctx, below, past, tkeys, versions)
     raw.close()
 
 
@@ -194,6 +199,8 @@ def _points(made: Subject, size: Size) -> Iterator[Figure]:
         "exists": lambda: _each_of(store.exists, ctx, chosen),
         "inherited get": lambda: _each_of(store.get, made.below, chosen),
         "inherited exists": lambda: _each_of(store.exists, made.below, chosen),
+        "sought get": lambda: _each_of(store.get, made.past, chosen),
+        "sought exists": lambda: _each_of(store.exists, made.past, chosen),
     }
     if isinstance(made.raw, RawLmdb):
         held = made.raw.held()
@@ -204,6 +211,8 @@ def _points(made: Subject, size: Size) -> Iterator[Figure]:
     yield made.figure(f"exists, {of}", spent["exists"], spent["raw"], EXISTS_BAR)
     yield made.figure(f"get from an ancestor, {of}", spent["inherited get"], spent["raw"], GET_BAR)
     yield made.figure(f"exists in an ancestor, {of}", spent["inherited exists"], spent["raw"], EXISTS_BAR)
+    yield made.figure(f"get past a writer of other keys, {of}", spent["sought get"], spent["raw"], GET_BAR)
+    yield made.figure(f"exists past a writer of other keys, {of}", spent["sought exists"], spent["raw"], EXISTS_BAR)
     if "held" in spent:
         yield made.figure(f"get, {of}, against one held transaction", spent["get"], spent["held"], None)
 

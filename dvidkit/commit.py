@@ -22,6 +22,7 @@ from dvidkit.checksum import seal
 from dvidkit.contract import check_stored
 from dvidkit.engine import Limits
 from dvidkit.errors import ConflictError, LimitError, StoreError, shown
+from dvidkit.holders import Holders
 from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE
 from dvidkit.ledger import Records
 from dvidkit.mutationlog import last_stamp
@@ -94,11 +95,15 @@ class Target:
 
 
 class Committer:
-    """Serialises, groups and prepares writes; with each batch go the records that ``records`` keeps."""
+    """Serialises, groups and prepares writes; with each batch go the records that ``records`` keeps.
 
-    def __init__(self, target: Target, records: Records, *, sealed: bool) -> None:
+    ``holders`` is told of a batch before any reader can see it.
+    """
+
+    def __init__(self, target: Target, records: Records, holders: Holders, *, sealed: bool) -> None:
         self._target = target
         self._records = records
+        self._holders = holders
         self._sealed = sealed
         self._turn = threading.Lock()
         self._queue: deque[Write] = deque()
@@ -272,7 +277,11 @@ class Committer:
         else:
             check_limits(changes, self._target.limits)
         plan.prepared = True
-        self._target.apply(changes, durable=any(write.durable for write in group), expect=plan.expect or None)
+        self._holders.begin(self._records.touched())
+        try:
+            self._target.apply(changes, durable=any(write.durable for write in group), expect=plan.expect or None)
+        finally:
+            self._holders.end()
         self._records.written()
 
     # --- preparing ---------------------------------------------------------------------------------------------------
@@ -297,10 +306,7 @@ class Committer:
             tkeys.update(key[PREFIX_SIZE:-SUFFIX_SIZE] for key, _ in segment.changes)
             check_stored(self._target.access, segment.prefix, tkeys)
         changes = self._with_tombstones(segment) if segment.versioned else segment.changes
-        crcs = segment.crcs if changes is segment.changes else None
-        if self._sealed or segment.deletes:
-            ascending = segment.ascending and crcs is not None
-            self._records.account(segment.slot, changes, crcs=crcs, pending=plan.pending, ascending=ascending)
+        self._records.account(segment, changes, pending=plan.pending)
         plan.add(changes)
         if plan.several:
             plan.pending.update(changes)

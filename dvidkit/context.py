@@ -70,7 +70,7 @@ class VersionedContext:
         tombstone: what follows the TKey of a deletion made here.
         decides: see ``Ancestry``.
         ceiling: with the TKey before it, sorts after every entry this version might see.
-        own: a hint: the entry that was read last was written here, so the next is looked for here first.
+        near: a hint: the entry that was read last was found where it was looked for first, so the next is, too.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class VersionedContext:
         "classes",
         "decides",
         "instance",
-        "own",
+        "near",
         "prefix",
         "slot",
         "suffix",
@@ -98,7 +98,7 @@ class VersionedContext:
         self.decides = self.ancestry.decides
         self.ceiling = self.suffix[:4] + _AFTER_ALL[4:] if self.ancestry.monotone else _AFTER_ALL
         self.classes = _by_id(classes)
-        self.own = True
+        self.near = True
 
     def __repr__(self) -> str:
         return f"VersionedContext(instance={self.instance}, version={self.version})"

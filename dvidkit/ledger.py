@@ -7,16 +7,21 @@ the rows that should now be there, and ``verify`` compares.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dvidkit.checksum import seal, unseal
 from dvidkit.keys import DATA, TOMBSTONE_MARK
 from dvidkit.segment import Changes, Segment
-from dvidkit.slots import LOG_INDEX, Slot, crc_of, flag_key, place_of, slot_key, slot_of, tally
+from dvidkit.slots import LOG_INDEX, Slot, crc_of, flag_key, flags_tombstones, place_of, slot_key, slot_of, tally
+
+if TYPE_CHECKING:
+    from dvidkit.storerecord import StoreRecord
 
 _WRAP: Final = (1 << 64) - 1
 _TOMBSTONE: Final = bytes((TOMBSTONE_MARK,))
 _MAX_CACHED: Final = 50_000
+_VALUES: Final = b"\x01"
+_DELETED: Final = b""
 
 Last = Mapping[bytes, bytes | None]
 GetMany = Callable[[Sequence[bytes]], list[bytes | None]]
@@ -33,18 +38,18 @@ class Records(Protocol):
         """Whether the slot may hold tombstones, with the batch in preparation."""
         ...
 
-    def account(
-        self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last, ascending: bool = False
-    ) -> None:
-        """Take changes of one slot (``None``: of any keys) into the batch in preparation.
+    def account(self, segment: Segment, changes: Changes, *, pending: Last) -> None:
+        """Take changes of one slot, or of any keys, into the batch in preparation.
 
         Args:
-            slot: whose they are.
+            segment: that they were made from.
             changes: full key and stored value, ``None`` for a delete.
-            crcs: sum of the CRCs of all values, if all are puts of values and the caller has it.
             pending: changes ahead of these that are not in the store yet.
-            ascending: they are puts with keys in order, each once.
         """
+        ...
+
+    def touched(self) -> list[tuple[bytes, bool]]:
+        """Places in which the batch in preparation may write the first row, or the first tombstone (true)."""
         ...
 
     def logged(self, slot: bytes, index: bytes) -> None:
@@ -65,12 +70,18 @@ class Records(Protocol):
 
 
 class Flags:
-    """Only which slots ever held a tombstone. Used by one writer at a time."""
+    """Only which slots ever held a row, and which a tombstone. Used by one writer at a time.
 
-    def __init__(self, get_many: GetMany) -> None:
+    Args:
+        get_many: reads stored values.
+        values: slots that only hold values are recorded too.
+    """
+
+    def __init__(self, get_many: GetMany, *, values: bool = True) -> None:
         self._get_many = get_many
-        self._known: dict[bytes, bool] = {}
-        self._new: dict[bytes, bool] = {}
+        self._values = values
+        self._known: dict[bytes, bytes | None] = {}
+        self._new: dict[bytes, bytes] = {}
 
     def begin(self, segments: Sequence[Segment]) -> None:
         """See ``Records``."""
@@ -78,27 +89,43 @@ class Flags:
 
     def tombstones(self, slot: bytes) -> bool:
         """See ``Records``."""
-        if slot in self._new:
-            return True
-        found = self._known.get(slot)
-        if found is None:
-            found = self._known[slot] = self._get_many([flag_key(slot)])[0] is not None
-        return found
+        return flags_tombstones(self._flag(slot))
 
-    def account(
-        self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last, ascending: bool = False
-    ) -> None:
+    def _flag(self, slot: bytes) -> bytes | None:
+        if slot in self._new:
+            return self._new[slot]
+        if slot not in self._known:
+            if len(self._known) >= _MAX_CACHED:
+                self._known.clear()
+            self._known[slot] = self._get_many([flag_key(slot)])[0]
+        return self._known[slot]
+
+    def account(self, segment: Segment, changes: Changes, *, pending: Last) -> None:
         """See ``Records``."""
+        if segment.slot is not None and not segment.deletes:
+            self._hold(segment.slot)
+            return
         for key, value in changes:
-            if value is not None and key[-1] == TOMBSTONE_MARK and key[0] == DATA and not self.tombstones(slot_of(key)):
-                self._new[slot_of(key)] = True
+            if value is not None and key[0] == DATA:
+                if key[-1] != TOMBSTONE_MARK:
+                    self._hold(slot_of(key))
+                elif not self.tombstones(slot_of(key)):
+                    self._new[slot_of(key)] = _DELETED
+
+    def _hold(self, slot: bytes) -> None:
+        if self._values and self._flag(slot) is None:
+            self._new[slot] = _VALUES
 
     def logged(self, slot: bytes, index: bytes) -> None:
         """See ``Records``."""
 
     def changes(self) -> Changes:
         """See ``Records``."""
-        return [(flag_key(slot), b"") for slot in self._new]
+        return [(flag_key(slot), flag) for slot, flag in self._new.items()]
+
+    def touched(self) -> list[tuple[bytes, bool]]:
+        """See ``Records``."""
+        return [(slot, flags_tombstones(flag)) for slot, flag in self._new.items()]
 
     def written(self) -> None:
         """See ``Records``."""
@@ -157,11 +184,11 @@ class Ledger:
         """See ``Records``."""
         return self.slot(slot).tombstones > 0
 
-    def account(
-        self, slot: bytes | None, changes: Changes, *, crcs: int | None, pending: Last, ascending: bool = False
-    ) -> None:
+    def account(self, segment: Segment, changes: Changes, *, pending: Last) -> None:
         """See ``Records``."""
-        if slot is not None and ascending and crcs is not None:
+        slot = segment.slot
+        crcs = segment.crcs if changes is segment.changes else None
+        if slot is not None and segment.ascending and crcs is not None:
             was = self.slot(slot)
             if changes[0][0] > was.top:
                 total = (was.sum + crcs) & _WRAP
@@ -191,6 +218,10 @@ class Ledger:
             empty = not (record.values or record.tombstones or record.logged)
             records.append((key, None if empty else seal(key, record.encode())))
         return records
+
+    def touched(self) -> list[tuple[bytes, bool]]:
+        """See ``Records``."""
+        return [(slot, record.tombstones > 0) for slot, record in self._new.items()]
 
     def written(self) -> None:
         """See ``Records``."""
@@ -266,6 +297,8 @@ def _of_log(changes: Changes) -> dict[bytes, dict[bytes, bytes | None]]:
     return by_slot
 
 
-def records_for(get_many: GetMany, *, sealed: bool, outside: bool) -> Records:
-    """What goes along with the batches of a store: with checksums (``sealed``) or without; see ``Ledger``."""
-    return Ledger(get_many, outside=outside) if sealed else Flags(get_many)
+def records_for(get_many: GetMany, record: StoreRecord) -> Records:
+    """What goes along with the batches of a store that says this of itself."""
+    if record.integrity:
+        return Ledger(get_many, outside=record.counted)
+    return Flags(get_many, values=record.slots)

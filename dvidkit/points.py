@@ -39,6 +39,8 @@ class PointReader:
     _sealed: bool
     _limits: Limits
     _total: Counters
+    _first: dict[Any, bytes]
+    _first_of: Callable[[Any], bytes]
     _gets: int = 0
 
     def _use(self, access: Access) -> None:
@@ -47,6 +49,11 @@ class PointReader:
         self._get = access.get
         self._last_before = access.last_before
         self._first_from = access.first_from
+
+    def _look_first(self, first: dict[VersionedContext, bytes], first_of: Callable[[VersionedContext], bytes]) -> None:
+        """Look first where these say; see ``Holders``."""
+        self._first = first
+        self._first_of = first_of
 
     def _instant(self) -> AbstractContextManager[Access]:
         """Reads of one instant; a snapshot's own reads are that already."""
@@ -61,10 +68,11 @@ class PointReader:
         """
         try:
             base = ctx.prefix + tkey
-            own = ctx.own  # type: ignore[union-attr]
+            near = ctx.near  # type: ignore[union-attr]
         except (TypeError, AttributeError):
             return self._get_plain(ctx, tkey)
-        if not own or (stored := self._get(key := base + ctx.suffix)) is None:  # type: ignore[union-attr]
+        first = self._first.get(ctx) or self._first_of(ctx)
+        if not near or (stored := self._get(key := base + first)) is None or self._first.get(ctx) is not first:
             end = base + ctx.ceiling  # type: ignore[union-attr]
             entry = self._last_before(end, base)
             if entry is None:
@@ -72,7 +80,7 @@ class PointReader:
                 return None
             key, stored = entry
             tail = key[-9:]
-            ctx.own = tail == ctx.suffix  # type: ignore[union-attr]
+            ctx.near = tail == first  # type: ignore[union-attr]
             live = ctx.decides.get(tail)  # type: ignore[union-attr]
             if not live or len(key) != len(end):
                 return self._get_searching(cast(VersionedContext, ctx), base, key)
@@ -87,12 +95,14 @@ class PointReader:
         """Whether ``get`` would return a value; raises when ``get`` would raise ``VersionConflict``."""
         try:
             base = ctx.prefix + tkey
-            own = ctx.own  # type: ignore[union-attr]
+            near = ctx.near  # type: ignore[union-attr]
         except (TypeError, AttributeError):
             return self._access.get(self._plain_key(ctx, tkey)) is not None
-        if own:
-            key = base + ctx.suffix  # type: ignore[union-attr]
-            if self._first_from(key, key + b"\x00", keys_only=True) is not None:
+        first = self._first.get(ctx) or self._first_of(ctx)
+        if near:
+            key = base + first
+            found = self._first_from(key, key + b"\x00", keys_only=True)
+            if found is not None and self._first.get(ctx) is first:
                 return True
         end = base + ctx.ceiling  # type: ignore[union-attr]
         key = self._last_before(end, base, keys_only=True)
@@ -100,7 +110,7 @@ class PointReader:
             self._refuse_long(base)
             return False
         tail = key[-9:]
-        ctx.own = tail == ctx.suffix  # type: ignore[union-attr]
+        ctx.near = tail == first  # type: ignore[union-attr]
         if ctx.decides.get(tail) and len(key) == len(end):  # type: ignore[union-attr]
             return True
         return self._search(cast(VersionedContext, ctx), base, key, keys_only=True) is not None

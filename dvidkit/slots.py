@@ -13,8 +13,9 @@ key                                     value (big-endian, sealed)
 ``03 | 06 | 02``, ``03 | 06 | 03 05``   blobs, and positions of feeds, likewise
 ======================================  ===========================================================================
 
-A store without checksums keeps only ``03 | 02 | instance | version`` for each slot that ever held a tombstone, so that
-a put elsewhere need not remove one.
+A store without checksums keeps only ``03 | 02 | instance | version`` for each slot that ever held a row: ``01``, or
+nothing once it held a tombstone, so that a put elsewhere need not remove one. Stores that were made before that have
+none of slots that only ever held values.
 
 ``sum`` adds the rows' CRCs modulo 2^64, so it does not depend on order and is kept up by the rows that change.
 ``top key`` is the greatest key ever written there: a key above it is new without looking. The log lies in the record of
@@ -26,7 +27,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from dvidkit.access import Access
 from dvidkit.checksum import unseal
@@ -98,8 +99,13 @@ def slot_key(slot: bytes) -> bytes:
 
 
 def flag_key(slot: bytes) -> bytes:
-    """Where a store without checksums keeps that the slot ever held a tombstone."""
+    """Where a store without checksums keeps that the slot ever held a row."""
     return _FLAG_PREFIX + slot
+
+
+def flags_tombstones(flag: bytes | None) -> bool:
+    """Whether what lies there says that the slot ever held a tombstone."""
+    return flag == b""
 
 
 def tally(rows: Iterable[tuple[bytes, bytes]]) -> tuple[int, int, int]:
@@ -124,6 +130,26 @@ def place_range() -> tuple[bytes, bytes]:
 def crc_of(stored: bytes) -> int:
     """The CRC at the end of a sealed value."""
     return int.from_bytes(stored[-4:], "little")
+
+
+def recorded_slots(access: Access, instance: int, *, sealed: bool) -> list[bytes]:
+    """The slots of an instance that the records name, of a store with or without checksums."""
+    prefix = (_SLOT_PREFIX if sealed else _FLAG_PREFIX) + u32(instance, "instance")
+    pages = access.pages(prefix, prefix + b"\xff" * 5, keys_only=True)
+    return [key[2:] for page in pages for key in cast(list[bytes], page)]
+
+
+def may_hold_tombstones(access: Access, slot: bytes, *, sealed: bool) -> bool:
+    """What the record of a slot says of tombstones; true where there is none.
+
+    Raises:
+        CorruptData, struct.error: it cannot be read.
+    """
+    key = slot_key(slot) if sealed else flag_key(slot)
+    stored = access.get(key)
+    if stored is None or not sealed:
+        return stored is None or flags_tombstones(stored)
+    return Slot.decode(unseal(key, stored)).tombstones > 0
 
 
 def recorded_rows(access: Access, instance: int | None = None) -> int:

@@ -6,8 +6,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from dvidkit.access import Access
+from dvidkit.context import VersionedContext
 from dvidkit.engine import Snapshot
 from dvidkit.errors import StoreClosed
+from dvidkit.holders import without_holders
 from dvidkit.lifecycle import Lifecycle, Refusing, keep_for_ever
 from dvidkit.reading import Reader
 
@@ -45,6 +47,8 @@ class StoreSnapshot(Reader):
         self._capabilities = store.engine.capabilities
         self._limits = store.engine.limits
         self._total = store.monitor.counters
+        first: dict[VersionedContext, bytes] = {}
+        self._look_first(first, without_holders(first))
         self._life = life
         life.watch(self)
 

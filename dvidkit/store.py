@@ -24,12 +24,8 @@ from dvidkit.context import Context, DataContext, VersionedContext
 from dvidkit.deferred import deferred
 from dvidkit.engine import Backer, Capability, Compactor, Durability, Engine, OpenReport, Sizer, StoreConfig
 from dvidkit.errors import BadConfig, BadKey, BadType, StoreClosed, StoreMismatch, UnsupportedError, shown
-from dvidkit.keys import (
-    as_bytes,
-    blob_key,
-    checked_key,
-    instance_range,
-)
+from dvidkit.holders import Holders
+from dvidkit.keys import as_bytes, blob_key, checked_key, instance_range
 from dvidkit.ledger import records_for
 from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
@@ -96,8 +92,11 @@ class Store(Reader):
             self._life.close()
             raise
         self._sealed = self.record.integrity
-        records = records_for(self._get_raw_many, sealed=self._sealed, outside=self.record.counted)
-        self._committer = Committer(self._life, records, sealed=self._sealed)
+        known = self.record.tells_holders and Capability.MULTI_PROCESS not in engine.capabilities.features
+        holders = Holders(lambda: self._access, sealed=self._sealed, known=known)
+        self._look_first(holders.first, holders.first_of)
+        records = records_for(self._get_raw_many, self.record)
+        self._committer = Committer(self._life, records, holders, sealed=self._sealed)
         self._durable = config.durability == "durable"
 
     def _get_raw_many(self, keys: Sequence[bytes]) -> list[bytes | None]:

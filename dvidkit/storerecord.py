@@ -30,12 +30,19 @@ class StoreRecord(msgspec.Struct, frozen=True):
         uuid: identity of the store.
         integrity: values carry a CRC and there are completeness records.
         counted: these include metadata, blobs, positions of feeds and the mutation log.
+        slots: it is recorded of every version of every instance whether it holds rows. With checksums it always is.
     """
 
     format: int
     uuid: str
     integrity: bool
     counted: bool = False
+    slots: bool = False
+
+    @property
+    def tells_holders(self) -> bool:
+        """Whether it is recorded which versions of an instance hold rows."""
+        return self.integrity or self.slots
 
 
 def read_or_make(life: Lifecycle, config: StoreConfig) -> StoreRecord:
@@ -89,6 +96,6 @@ def _make(life: Lifecycle, config: StoreConfig) -> StoreRecord:
         raise StoreMismatch("the store holds keys but no record of dvidkit", engine=life.engine.name, path=config.path)
     if config.read_only:
         raise ReadOnlyStore("an empty store cannot be opened read-only", engine=life.engine.name, path=config.path)
-    record = StoreRecord(FORMAT, uuid.uuid4().hex, config.integrity, config.integrity)
+    record = StoreRecord(FORMAT, uuid.uuid4().hex, config.integrity, config.integrity, not config.integrity)
     life.apply([(_KEY, seal(_KEY, msgspec.json.encode(record)))], durable=True, expect={_KEY: None})
     return record

@@ -15,7 +15,7 @@ from dvidkit.errors import CorruptData
 from dvidkit.findings import Damage, Findings
 from dvidkit.keys import DATA_MARK, MIN_DATA_KEY, TOMBSTONE_MARK, instance_range, u32
 from dvidkit.salvage import Salvage
-from dvidkit.slots import Slot, flag_key, slot_range
+from dvidkit.slots import Slot, flag_key, flags_tombstones, slot_range
 
 _MARKS: Final = frozenset({DATA_MARK, TOMBSTONE_MARK})
 _WRAP: Final = (1 << 64) - 1
@@ -179,7 +179,7 @@ class InstanceCheck:
         """Without its flag, the store would not clear the version's tombstones when values are put."""
         for version, there in self._there.items():
             flag = flag_key(u32(self._instance, "instance") + version)
-            if there.tombstones and self._reads.get(flag) is None:
+            if there.tombstones and not flags_tombstones(self._reads.get(flag)):
                 text = f"{self._at(version)}: {there.tombstones} tombstones, but no record that there are any"
                 self._findings.add(Damage.INCONSISTENT, text, self._instance, _number(version), rows=there.tombstones)
 

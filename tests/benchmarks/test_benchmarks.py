@@ -49,7 +49,8 @@ def test_every_engine_gives_its_rows(engine: str, tmp_path: Path, capsys: pytest
     found = run(tmp_path, *asked, "--checks", "both" if engine == "memory" else "on")
     names = {(each.checks, each.name) for each in found if "held" not in each.name}
     versions = ("1 version a key", "10 versions a key", "100 versions a key")
-    reads = ("scan with values", "scan of keys", "get", "exists", "get from an ancestor", "exists in an ancestor")
+    reads = ["scan with values", "scan of keys", "get", "exists", "get from an ancestor", "exists in an ancestor"]
+    reads += ["get past a writer of other keys", "exists past a writer of other keys"]
     wanted = {f"{what}, {of}" for of in versions for what in reads}
     wanted |= {"key range, 100 versions a key", "get of a 60 KB block with 10 versions", "put of a batch of 50"}
     wanted |= {"write of a 64^3 block", "read of a 64^3 block", "read of an unaligned 96^3 box"}

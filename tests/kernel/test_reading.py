@@ -98,9 +98,9 @@ def test_reads_are_counted(make_store: MakeStore) -> None:
     assert store.monitor.total.gets == 200
 
 
-@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("near", [True, False])
 def test_where_a_value_is_looked_for_first_changes_no_answer(
-    make_store: MakeStore, any_engine: Engine, own: bool
+    make_store: MakeStore, any_engine: Engine, near: bool
 ) -> None:
     """Whatever the context's hint says: own and inherited values and tombstones, siblings' entries and absent keys."""
     store = make_store(any_engine)
@@ -119,23 +119,23 @@ def test_where_a_value_is_looked_for_first_changes_no_answer(
     for version, values in wanted.items():
         for tkey, value in zip((b"a", b"b", b"c", b"d", b"e", b"f"), values, strict=True):
             ctx = contexts[version]
-            ctx.own = own
+            ctx.near = near
             assert store.get(ctx, tkey) == value
-            ctx.own = own
+            ctx.near = near
             assert store.exists(ctx, tkey) is (value is not None)
             with store.snapshot() as snapshot:
-                ctx.own = own
+                ctx.near = near
                 assert snapshot.get(ctx, tkey) == value
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_a_value_beside_a_tombstone_of_its_version_is_read_alike(store: Store, own: bool) -> None:
+@pytest.mark.parametrize("near", [True, False])
+def test_a_value_beside_a_tombstone_of_its_version_is_read_alike(store: Store, near: bool) -> None:
     """Only raw writes can leave both. Where values are looked for first then makes no difference either."""
     dag = VersionDAG({1: (), 2: (1,)})
     ctx = VersionedContext(5, 2, dag)
     store.put(ctx, b"a", b"2")
     store.raw_put(ctx.prefix + b"a" + ctx.tombstone, b"")
-    ctx.own = own
+    ctx.near = near
     assert store.get(ctx, b"a") == b"2"
-    ctx.own = own
+    ctx.near = near
     assert store.exists(ctx, b"a")
