@@ -23,6 +23,7 @@ from dvidkit_conformance.checks import (
     store_more,
     store_points,
     store_ranges,
+    store_verify,
     versions,
 )
 from dvidkit_conformance.lanes import Run
@@ -43,6 +44,7 @@ MODULES = (
     store_life,
     store_errors,
     store_copies,
+    store_verify,
 )
 
 
