@@ -8,14 +8,14 @@ JOBS ?= 2
 STORE ?= demo-store
 PORT ?= 8000
 
-.PHONY: browser help serve soak conform test check format lint types coverage tests-editable tests-wheel bench fuzz clean
+.PHONY: browser help serve soak conform conform-ci test check format lint types coverage tests-editable tests-wheel bench fuzz clean
 
 help:
 	@echo "make serve     serve a demonstration repo (VOLUME=file for your own, STORE=, PORT=)"
 	@echo "make conform   prove every installed engine and datatype, clause by clause"
 	@echo "make test      run the tests"
 	@echo "make soak      kill a server 1000 times under load (KILLS=, ENGINE=)"
-	@echo "make check     what CI runs: format, lint, types, tests, tests on the built wheel"
+	@echo "make check     what CI runs: format, lint, types, tests, tests on the built wheel, the kit's ci profile"
 	@echo "make fuzz      random requests against a live service (CASES=20000)"
 	@echo "make bench     measure speed as ratios to the raw drivers"
 
@@ -41,7 +41,12 @@ conform: $(VENV)/.users
 
 test: tests-editable
 
-check: browser format lint types tests-editable tests-wheel
+check: browser format lint types tests-editable tests-wheel conform-ci
+
+# Every engine and datatype at the profile ci; fails unless all conform. The reports stay in build/conformance.
+conform-ci: $(VENV)/.developers
+	rm -rf build/conformance
+	$(BIN)/dvidkit conform --all --profile ci --report build/conformance
 
 # A browser for the tests of pages, where it can be installed; without one they are skipped, and say so.
 browser:

@@ -31,6 +31,7 @@ from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.jobs import all_jobs
 from dvidkit_conformance.nursery import Door, Kept, Nursery
 from dvidkit_conformance.outcome import Failure
+from dvidkit_conformance.patience import Patience
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.running import JobResult, Runner, as_data, from_data
 
@@ -232,16 +233,19 @@ class _Watched:
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What the child sends, until it ends or has been silent for too long."""
-        waiting = b""
+        waiting, patience = b"", Patience(self._child.pid, self._stall)
         while True:
-            ready, _, _ = select.select([self._read], [], [], self._stall)
+            ready, _, _ = select.select([self._read], [], [], patience.tick)
             if not ready:
+                if not patience.over:
+                    continue
                 self._silent = True
                 self._child.kill()
                 return
             data = os.read(self._read, 1 << 16)
             if not data:
                 return
+            patience.heard()
             *lines, waiting = (waiting + data).split(b"\n")
             for line in lines:
                 message = json.loads(line)

@@ -19,7 +19,7 @@ class Profile:
         datatype_programs: random programs per datatype and settings.
         derandomize: Hypothesis takes its choices from the seed alone.
         crash_cycles: kills of a writer, for each engine.
-        stall: seconds without a sign of life after which a run counts as hanging.
+        stall: seconds without a sign of life after which a run counts as hanging, see ``Patience``.
     """
 
     name: str

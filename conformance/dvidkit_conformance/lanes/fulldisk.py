@@ -18,7 +18,7 @@ from dvidkit_conformance.storesession import ROW, row
 _CTX: Final = DataContext(1, classes=(ROW,))
 _VALUE: Final = 1 << 16
 _MOST: Final = 4000
-_PATIENCE: Final = 20.0
+_PATIENCE: Final = 60.0
 _AFTERWARDS: Final = 100
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.lanes.writer import READY, Lived, nursed, serve
 from dvidkit_conformance.nursery import Kept
+from dvidkit_conformance.patience import Patience
 
 _PATIENCE: Final = 60.0
 
@@ -127,19 +128,23 @@ class Writer:
         self._fd = fd
         self._data = b""
 
-    def hear(self, patience: float) -> Iterator[tuple[Any, ...]]:
+    def hear(self, limit: float) -> Iterator[tuple[Any, ...]]:
         """What it says, until it ends.
 
         Raises:
-            TimeoutError: it was silent for ``patience`` seconds.
+            TimeoutError: it hangs: it was silent for ``limit`` seconds, see ``Patience``.
         """
+        patience = Patience(self.pid, limit)
         while True:
-            ready, _, _ = select.select([self._fd], [], [], patience)
+            ready, _, _ = select.select([self._fd], [], [], patience.tick)
             if not ready:
-                raise TimeoutError(f"no sign of life for {patience:.0f} s")
+                if patience.over:
+                    raise TimeoutError(f"no sign of life for {limit:.0f} s")
+                continue
             data = os.read(self._fd, 1 << 20)
             if not data:
                 return
+            patience.heard()
             yield from self._frames(data)
 
     def heard(self) -> Iterator[tuple[Any, ...]]:

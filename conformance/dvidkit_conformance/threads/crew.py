@@ -12,7 +12,7 @@ from typing import Final
 
 from dvidkit_conformance.session import Violation
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """Seconds without progress after which a thread counts as hanging; machines may be slow and shared."""
 
 _TICK: Final = 0.05

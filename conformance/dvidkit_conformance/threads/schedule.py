@@ -108,6 +108,7 @@ class Schedule:
         alive: called now and then.
         limit: seconds without a step, or of processor time in all, after which threads that have not ended are given
             up. On a busy machine a turn takes long to go over, and steps are what tells slow from standing still.
+            Seconds are counted in polls: a process that gets no time polls not.
 
     Attributes:
         steps: places passed so far.
@@ -194,12 +195,13 @@ class Schedule:
     def _wait_for_all(self) -> None:
         """Until all have ended; who blocks below Python is taken its turn."""
         spent = time.process_time() + self._limit
-        end, seen, idle = time.monotonic() + self._limit, -1, 0
-        while not all(worker.ended for worker in self._workers) and time.monotonic() < end:
+        left, seen, idle = self._limit / _POLL, -1, 0
+        while not all(worker.ended for worker in self._workers) and left > 0:
             self._over.acquire(timeout=_POLL)
             idle += 1
+            left -= 1
             if self.steps != seen and time.process_time() < spent:
-                end, seen, idle = time.monotonic() + self._limit, self.steps, 0
+                left, seen, idle = self._limit / _POLL, self.steps, 0
                 self._alive()
             elif idle >= _PATIENCE:
                 idle = 0
