@@ -102,3 +102,14 @@ def service(make_service: MakeService) -> Service:
 def secret() -> str:
     """A secret for tokens."""
     return SECRET
+
+
+@pytest.fixture
+def volume(service: Any) -> Any:
+    """A service whose repo ``demo`` has a channel of each type at its root, with voxels from ``OFFSET`` on."""
+    from dvidkit_conformance.service.boss import OFFSET, voxels
+
+    for name in ("uint8", "uint16", "uint32", "uint64", "float32"):
+        service.repo.create_instance(f"{name}blk", name, BlockSize="4,6,5", VoxelSize="4,8,40")
+        service.repo.root[name].write(OFFSET, voxels(name))
+    return service
