@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from dvidkit import keys
@@ -143,6 +144,35 @@ def contract_of_many(s: StoreSession) -> None:
         s.store.put_range(context, [(key, b"v") for key in tkeys])
         found = s.store.keys_in_range(context, kind.min(), kind.max())
         s.require(found == tkeys, tkeys, found, note="keys after fifty good ones")
+
+
+@on_store("KEY-4")
+def contract_of_a_pair(s: StoreSession) -> None:
+    """Two bad TKeys of one length whose faults make up for each other: one terminator too few, and one too many."""
+    context = DataContext(9, classes=(names := keys.TKeyClass(20, "names", terminator=0),))
+    tkeys = [names.key(b"%03d" % n) for n in range(50)]
+    lacks, doubled = tkeys[10][:-1] + b"x", tkeys[40][:3] + b"\x00" + tkeys[40][4:]
+    for some in ([*tkeys[:10], lacks, *tkeys[11:40], doubled, *tkeys[41:]], [lacks, doubled]):
+        got = attempt(lambda some=some: s.store.put_range(context, [(key, b"v") for key in some]))  # type: ignore[misc]
+        s.require(got == Err("BadKey"), Err("BadKey"), got, note=f"put_range of {len(some)} TKeys, two of them bad")
+    found = s.store.keys_in_range(context, names.min(), names.max())
+    s.require(found == [], [], found, note="keys after refused writes")
+
+
+@on_store("KEY-4")
+def classes_are_bytes(s: StoreSession) -> None:
+    """0 to 255; a class or terminator beyond is refused with the kernel's own error, as are classes of no layout."""
+    s.require(keys.new_tkey(255, b"p") == b"\xff\x01p", b"\xff\x01p", keys.new_tkey(255, b"p"))
+    calls: dict[str, Callable[[], Any]] = {
+        "new_tkey of class 256": lambda: keys.new_tkey(256, b"p"),
+        "new_tkey of class -1": lambda: keys.new_tkey(-1, b"p"),
+        "a class of id 256": lambda: keys.TKeyClass(256, "none", width=1),
+        "a class of id 0": lambda: keys.TKeyClass(0, "none", width=1),
+        "a terminator of 256": lambda: keys.TKeyClass(20, "none", terminator=256),
+    }
+    for name, call in calls.items():
+        got = attempt(call)
+        s.require(got == Err("BadKey"), Err("BadKey"), got, note=name)
 
 
 @on_store("KEY-5")
