@@ -52,6 +52,8 @@ class Endpoint:
             call it in its event loop and answer when the mutation is written.
         public: tells nothing of what is stored: anyone may ask, also where reading needs a token.
         status: of the answer if all is well.
+        brief: of a heavy endpoint of a datatype, the name of a method that says of a request, in microseconds, whether
+            it takes less than a millisecond, so that a server may call it in its event loop. It raises nothing.
     """
 
     method: str
@@ -69,6 +71,7 @@ class Endpoint:
     quick: bool = False
     public: bool = False
     status: int = 200
+    brief: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -149,11 +152,12 @@ def endpoint(
     quick: bool = False,
     public: bool = False,
     status: int = 200,
+    brief: str = "",
 ) -> Callable[[Handler], Handler]:
     """Make a method of a datatype an endpoint. May be used several times on one method, for several rows.
 
     Args:
-        method, path, query, takes, returns, heavy, streams, role, quick, public, status: see ``Endpoint``.
+        method, path, query, takes, returns, heavy, streams, role, quick, public, status, brief: see ``Endpoint``.
         mutates: unless given, everything but ``GET`` and ``HEAD``.
     """
 
@@ -175,6 +179,7 @@ def endpoint(
             quick,
             public,
             status,
+            brief,
         )
         setattr(function, _ENDPOINTS, (row, *getattr(function, _ENDPOINTS, ())))
         return function

@@ -22,17 +22,17 @@ from dvidkit.endpoints import (
     to_json,
     triple,
 )
-from dvidkit.errors import BadPayload, InvalidInputError, OutOfBounds, shown
+from dvidkit.errors import BadPayload, DvidkitError, InvalidInputError, OutOfBounds, shown
 from dvidkit.regions import find_region
 from dvidkit.resolve import Conflict
-from dvidkit_images.boxes import Triple
+from dvidkit_images.boxes import Box, Triple
 from dvidkit_images.datatype import Images, Plane, plane_sides
 from dvidkit_images.extents import Extents
 from dvidkit_images.formats import Format, encode_picture, record, stretched
 from dvidkit_images.keys import block_tkey
 from dvidkit_images.memory import SentVoxels
 from dvidkit_images.oblique import Parallelogram, read_oblique
-from dvidkit_images.reading import conflict_error, read_box
+from dvidkit_images.reading import conflict_error, is_read_alone, read_box
 from dvidkit_images.voxels import Array
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ _PLANE_AXES: Final = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2)}
 """Of each plane, the axes (in x, y, z) of its columns and its rows."""
 _BINARY_NAMES: Final = ("", "octet-stream")
 _JPEGS: Final = ("jpeg", "jpg")
+_QUICK: Final = ("none", "lz4", "snappy")
+"""Compressions of which a block is undone in a fraction of a millisecond."""
 _THROTTLE: Final = Query("throttle", "answer 503 at once if too many heavy requests are under way", ("true",))
 _ROI: Final = Query("roi", "a region of this repo, as name or name,uuid: voxels outside are background, or kept")
 _ATTENUATION: Final = Query("attenuation", "with roi, of 8-bit voxels: those outside lose so many bits (1 to 7)")
@@ -113,7 +115,14 @@ class ImageEndpoints(Images):
 
     # --- boxes and slices --------------------------------------------------------------------------------------------
 
-    @endpoint("GET", "raw/{dims}/{size}/{offset}", query=(_ROI, _ATTENUATION, _THROTTLE), returns=BINARY, heavy=True)
+    @endpoint(
+        "GET",
+        "raw/{dims}/{size}/{offset}",
+        query=(_ROI, _ATTENUATION, _THROTTLE),
+        returns=BINARY,
+        heavy=True,
+        brief="is_brief",
+    )
     @endpoint(
         "GET", "raw/{dims}/{size}/{offset}/{format}", query=(_ROI, _ATTENUATION, _THROTTLE), returns=BINARY, heavy=True
     )
@@ -129,6 +138,15 @@ class ImageEndpoints(Images):
         if shape == _VOLUME:
             return self._volume(request)
         return self._picture(cast(Plane, shape), request, isotropic=False)
+
+    def is_brief(self, request: Request) -> bool:
+        """Whether ``get_raw`` reads no more than a block or a few small ones, which decode quickly."""
+        if request.query or request.path["dims"] != "0_1_2" or self.configured.compression not in _QUICK:
+            return False
+        try:
+            return is_read_alone(self.codec, Box(*_box_of(request)))
+        except DvidkitError:
+            return True  # it is refused at once
 
     @endpoint(
         "GET", "isotropic/{dims}/{size}/{offset}", query=(_ROI, _ATTENUATION, _THROTTLE), returns=_PICTURE, heavy=True

@@ -9,7 +9,7 @@ from dvidkit.deferred import deferred
 from dvidkit.errors import CorruptData, VersionConflict
 from dvidkit.resolve import Conflict
 from dvidkit_images.boxes import Box, Patch
-from dvidkit_images.codec import Decoder
+from dvidkit_images.codec import BlockCodec, Decoder
 from dvidkit_images.keys import block_zyx
 from dvidkit_images.voxels import Array, copy_voxels
 
@@ -27,6 +27,8 @@ _WORTH_SHARING: Final = 4 << 20
 """Bytes of a box from which on it pays to copy with several threads; decoding does much sooner."""
 _WORTH_HANDING_OVER: Final = 64 << 10
 """Bytes of blocks from which on it pays to give another thread a part: that alone costs a tenth of a millisecond."""
+_BRIEF: Final = 256 << 10
+"""Bytes of blocks that are decoded and copied in a fraction of a millisecond."""
 _SHOWN: Final = 3
 
 Stored = tuple[Patch, memoryview | None]
@@ -62,6 +64,13 @@ def read_box(view: Images, box: Box, conflicts: list[Conflict], into: Array | No
                 else:
                     place(found)
     return volume
+
+
+def is_read_alone(codec: BlockCodec, box: Box) -> bool:
+    """Whether ``read_box`` reads so few and small blocks that it does so in the calling thread alone, and soon."""
+    blocks = box.blocks(codec.shape_zyx)
+    size = blocks * codec.size
+    return size <= _BRIEF if blocks <= 1 else size < _WORTH_HANDING_OVER
 
 
 def share(view: Images, work: Callable[[Sequence[Item]], None], items: Sequence[Item]) -> None:

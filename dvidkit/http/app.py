@@ -175,6 +175,8 @@ class App:
             )
             if endpoint.quick and target is not None and len(body) <= _QUICK:
                 return await self._call_quick(route, target, request, caller)
+            if endpoint.brief and target is not None:
+                return await self._call_brief(route, target, request, caller)
             if endpoint.heavy or endpoint.mutates or endpoint.streams:
                 return await self.pool.run(self._call, route, target, request, caller)
             return self._call(route, target, request, caller)
@@ -201,8 +203,18 @@ class App:
     def _call(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
         if target is None:
             return route.handler(request)
+        return route.handler(self._view(target, caller), request)
+
+    def _view(self, target: Any, caller: Caller) -> Any:
         instance, version = target
-        return route.handler(self.config.limits.bound(instance.at(version, override=caller.admin)), request)
+        return self.config.limits.bound(instance.at(version, override=caller.admin))
+
+    async def _call_brief(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
+        """Call in the event loop if the datatype says that this request is brief, else in a thread."""
+        view = self._view(target, caller)
+        if getattr(view, route.endpoint.brief)(request):
+            return route.handler(view, request)
+        return await self.pool.run(route.handler, view, request)
 
     async def _call_quick(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
         """Call in the event loop, and answer when the mutation is written."""
