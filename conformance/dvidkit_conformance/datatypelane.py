@@ -31,6 +31,7 @@ from dvidkit_conformance.session import Violation
 
 _STEPS: Final = 14
 _DRAWS: Final = 30
+_FULL: Final = 4
 _KINDS: Final = ("do", "child", "merge", "reopen", "refuse", "forbidden")
 _WEIGHTS: Final = (60, 16, 8, 4, 7, 5)
 _PLACED: Final = frozenset({"DT-1", "DT-2", "DT-3", "DT-5", "DT-9"})
@@ -197,10 +198,14 @@ class _Subject:
             self._forbidden(s, rng, v)
 
     def _watch(self, s: DatatypeSession, rng: random.Random) -> None:
-        """What was touched is observed, and something else, often the version above; that less often if quick."""
+        """What was touched is observed, and something else, often the version above; that less often if quick.
+
+        Quick and for a datatype like another, what was touched is mostly glanced at.
+        """
         name, v = s.touched
         if v not in s.model.unknown:
-            s.do({"op": "observe", "name": name or "data", "v": v})
+            full = not self.follows or len(s.ops) % _FULL == 0
+            s.do({"op": "observe", "name": name or "data", "v": v, **({} if full else _light(s))})
         if s.harness.scale or rng.random() < (0.2 if self.follows else 0.5):
             above = [parent for parent in s.model.parents[v] if parent not in s.model.unknown]
             if name and above and rng.random() < 0.5:

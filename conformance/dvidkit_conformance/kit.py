@@ -141,7 +141,7 @@ class _Kit:
         if not self.isolate:
             harnesses, shares = self._shares(subjects, engines)
             return [self._report(harness, *share.here()) for harness, share in zip(harnesses, shares, strict=True)]
-        with Nursery() as nursery, ThreadPoolExecutor(workers()) as pool:
+        with Nursery(str(self.root / "bytecode")) as nursery, ThreadPoolExecutor(workers()) as pool:
             harnesses, shares = self._shares(subjects, engines)
             try:
                 for share in shares:

@@ -8,6 +8,7 @@ Children ask for children through a socket that all of them inherit, so these be
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
@@ -92,14 +93,18 @@ class Nursery(Door):
 
     Use as a context manager.
 
+    Args:
+        bytecode: a folder for what children compile, where the interpreter is told to write none beside the sources.
+
     Attributes:
         ended: by ``end``; there are no more children.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bytecode: str = "") -> None:
         ours, theirs = socket.socketpair()
         super().__init__(ours)
         command = [sys.executable, "-X", "faulthandler", "-m", "dvidkit_conformance.nursery", str(theirs.fileno())]
+        command += [bytecode] if bytecode else []
         self.ended = False
         self._process = subprocess.Popen(  # noqa: S603
             command,
@@ -125,9 +130,13 @@ class Nursery(Door):
 
 
 # --- the nursery's side ----------------------------------------------------------------------------------------------
-def serve(control: socket.socket) -> None:
+def serve(control: socket.socket, bytecode: str = "") -> None:
     """Fork keepers until the parent is gone."""
     plugins = _preload()
+    if bytecode and sys.dont_write_bytecode:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, bytecode
+    gc.collect()
+    gc.freeze()  # What is here stays, so that no child looks through it again.
     inner, theirs = socket.socketpair()
     door = Door(theirs, plugins)
     while True:
@@ -196,4 +205,4 @@ def _keep(parent: socket.socket, pipe: int, door: Door) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:])
