@@ -41,11 +41,11 @@ _EXACT: Final = 2
 
 
 def matches(expected: Any, got: Any) -> bool:
-    """Whether ``got`` is what was expected, types included."""
+    """Whether ``got``, as ``plain`` gives it, is what was expected, types included."""
     kind = type(expected)
     if kind in _SIMPLE:
         return kind is type(got) and bool(expected == got)
-    return _same_bytes(expected, got) or _matches(expected, got)
+    return (kind is type(got) and _same_bytes(expected, got)) or _matches(expected, got)
 
 
 def _same_bytes(expected: Any, got: Any) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dvidkit_conformance.case import Model, Op, Refused
+from dvidkit_conformance.case import DatatypeCase, Model, Op, Refused, load_case
 from dvidkit_conformance.datatypesession import DatatypeSession
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.session import Violation
@@ -53,3 +54,26 @@ def test_what_a_refused_operation_left_is_a_refusal_that_changed_something(
         with pytest.raises(Violation) as raised:
             s.do(observe)
     assert raised.value.clause == "DT-12"
+
+
+@pytest.mark.parametrize("typename", ["keyvalue", "roi", "uint8blk", "rgba8blk", "float32blk"])
+def test_a_glance_says_what_an_observation_says(tmp_path: Path, typename: str) -> None:
+    """For every case that glances: the same, whatever was done, and it is what the model says."""
+    plugins, rng = Plugins(), random.Random(typename)
+    harness = Harness(plugins.engine("memory"), tmp_path, plugins=plugins)
+    settings = load_case(str(harness.datatype(typename).conformance)).settings[0]
+    with DatatypeSession(harness, typename=typename, settings=settings) as s:
+        for _ in range(12):
+            s.do({"op": "do", "name": "data", "v": 0, "do": s.case.op(rng)})
+            glanced = s.do({"op": "observe", "name": "data", "v": 0, "light": True})
+            assert glanced == s.do({"op": "observe", "name": "data", "v": 0})
+
+
+def test_a_glance_is_an_observation_unless_a_case_says_how() -> None:
+    """A case that says nothing of glances is observed in full."""
+
+    class Case(DatatypeCase):
+        def observe(self, view: Any) -> Any:
+            return ["in full", view]
+
+    assert Case().glance(1) == ["in full", 1]
