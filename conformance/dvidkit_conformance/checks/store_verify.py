@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from dvidkit.checksum import seal
-from dvidkit.mutationlog import MutationRecord, log_segment
+from dvidkit.mutationlog import MutationLog, MutationRecord, log_segment
+from dvidkit.segment import Segment
+from dvidkit.transfer import copy_store
 from dvidkit.verify import verify
 from dvidkit_conformance.checking import on_kernel, on_store
 from dvidkit_conformance.kernelsession import KernelSession
@@ -54,6 +57,61 @@ def _missed(s: StoreSession, rows: dict[bytes, Any], damage: list[tuple[bytes, b
     found = verify(s.store).findings
     s.require(any(each.damage in ("lost", "extra", "replaced") for each in found), "a finding", found, note=note)
     s.tap.last.write([(key, rows.get(key)) for key, _ in damage], durable=False)
+
+
+def _well(s: StoreSession, note: str) -> None:
+    found = verify(s.store)
+    s.require(found.ok, "nothing found", [each.text for each in found.findings], note=note)
+
+
+def _log(s: StoreSession, instance: int, version: int, *actions: str) -> None:
+    for action in actions:
+        record = MutationRecord(action, "repo")
+        s.store.commit([log_segment(record, instance=instance, version=version, sealed=True)])
+
+
+@on_store("REP-7")
+def nothing_is_missed_in_use(s: StoreSession) -> None:
+    """After each step, warm and, where the engine keeps anything, from a cold start."""
+    s.versions((1, []), (2, [1]))
+    meta = s.context({"i": "meta"})
+    one, two = s.context({"i": 1, "v": 1}), s.context({"i": 1, "v": 2})
+    steps: dict[str, Callable[[], object]] = {
+        "puts, ascending and not": lambda: [s.put_range((b"b", b"1"), (b"c", b"2"), v=1), s.put(b"a", b"3", v=1)],
+        "puts above and below, again": lambda: s.put_range((b"a", b""), (b"c", b"longer"), (b"d", b"4"), v=1),
+        "deletes, of what is there and is not": lambda: s.batch((b"a", None), (b"x", None), (b"y", b"1"), v=2),
+        "puts where there are tombstones": lambda: s.batch((b"a", b"5"), (b"x", b"6"), (b"e", None), v=2),
+        "a key twice in a batch": lambda: s.batch(
+            (b"t", b"1"), (b"t", None), (b"t", b"2"), (b"c", None), (b"c", b"3"), v=1
+        ),
+        "several contexts": lambda: s.store.commit(
+            [s.store.segment(each, [(b"m", b"1"), (b"t", None)]) for each in (one, two, meta)]
+        ),
+        "the same again": lambda: s.store.commit(
+            [s.store.segment(each, [(b"m", b"22"), (b"n", b"")]) for each in (meta, one, meta)]
+        ),
+        "metadata deleted": lambda: s.batch((b"m", None), (b"n", None), (b"t", None), (b"o", b"1"), i="meta"),
+        "raw writes": lambda: s.store.raw_write([(b"\x00o", None), (b"\x00p", b"O"), (b"\x02" + bytes(16), b"blob")]),
+        "raw writes over them": lambda: s.store.raw_write([(b"\x00p", b"P"), (b"\x02" + bytes(16), None)]),
+        "the log of three slots": lambda: [_log(s, 1, 1, "a", "b"), _log(s, 1, 2, "c"), _log(s, 0, 1, "d", "e")],
+        "data and its log": lambda: s.store.commit([s.store.segment(one, [(b"z", b"1")]), _entry(1), _entry(1)]),
+        "a range deleted": lambda: s.delete_range(b"a", b"m", v=2),
+        "an instance deleted": lambda: s.do({"op": "delete_all", "i": 1}),
+        "and its log": lambda: MutationLog(s.store).forget(1),
+        "the instance again": lambda: [s.put(b"a", b"1", v=2), _log(s, 1, 2, "f")],
+    }
+    for name, step in steps.items():
+        step()
+        _well(s, name)
+        s.reopen()
+        _well(s, f"{name}, and reopened")
+    with StoreSession(s.harness) as copy:
+        copy_store(s.store, copy.store)
+        _well(copy, "a copy")
+
+
+def _entry(instance: int) -> Segment:
+    return log_segment(MutationRecord("entry", "repo"), instance=instance, version=1, sealed=True)
 
 
 @on_kernel("REP-6", reach=("reopen",))

@@ -54,7 +54,7 @@ DATATYPE: Final = "keyvalue"
 LEFT_OUT: Final = ("CONC", "CPY")
 """Groups that are about other things than these modules, or take long."""
 
-LEFT_OUT_OF_KERNEL: Final = (*LEFT_OUT, "LIM", "DUR", "REP")
+LEFT_OUT_OF_KERNEL: Final = (*LEFT_OUT, "LIM", "DUR")
 
 NONE: Final = 999_999
 """Number of the mutant that is none."""

@@ -159,3 +159,27 @@ class CountsDataAlone(Fault):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             self._committer._records._outside = False  # type: ignore[attr-defined]
+
+
+class CountsTwice(Fault):
+    """A row that is written again is counted again."""
+
+    breaks = ("REP-7",)
+    steps = 0
+
+    class kernel(Store):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._committer._records._gone = lambda *_: (0, 0, 0)  # type: ignore[attr-defined]
+
+
+class ForgetsTheLog(Fault):
+    """Entries that are taken out of the mutation log stay counted."""
+
+    breaks = ("REP-7",)
+    steps = 0
+
+    class kernel(Store):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._committer._records._relogged = lambda was, *_: was  # type: ignore[attr-defined]
