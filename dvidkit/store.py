@@ -12,8 +12,8 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain, islice
 from operator import itemgetter
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from dvidkit.access import Access
@@ -164,18 +164,21 @@ class Store(Reader):
     def delete_all(self, ctx: Context, *, stop: Callable[[], bool] = bool) -> None:
         """Remove every entry of the instance, of all versions, tombstones too.
 
-        In batches: interrupted, it has deleted a part, and can be called again to finish. It ends early, with
-        ``StoreClosed``, when ``stop`` answers true between two of them.
+        In batches: interrupted, it has deleted a part, and can be called again. When ``stop`` is true: ``StoreClosed``.
         """
         if not isinstance(ctx, (DataContext, VersionedContext)):
             raise BadType(f"delete_all takes the context of an instance, not {shown(ctx)}")
         begin, end = instance_range(ctx.instance)
-        with self._instant() as access:
-            for page in access.pages(begin, end, keys_only=True):
-                if stop():
-                    raise StoreClosed("the deletion was stopped", engine=self.engine.name, path=self.config.path)
-                for some in self._portions(cast(list[bytes], page)):
-                    self._write([Segment([(key, None) for key in some])], durable=None)
+        while not stop():
+            with self._instant() as access:  # ended before others are written: for a write the engine may end readings
+                rows = chain.from_iterable(access.pages(begin, end, keys_only=True))
+                keys = cast(list[bytes], list(islice(rows, _CHUNK)))
+            if not keys:
+                return
+            for some in self._portions(keys):
+                self._write([Segment([(key, None) for key in some])], durable=None)
+            begin = keys[-1] + b"\x00"
+        raise StoreClosed("the deletion was stopped", engine=self.engine.name, path=self.config.path)
 
     def _portions(self, keys: list[bytes]) -> Iterator[list[bytes]]:
         """Cut keys so that deleting some of them fits a batch: each may take two changes, and a record changed."""
@@ -372,9 +375,7 @@ class Store(Reader):
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -19,7 +19,7 @@ import pytest
 from dvidkit_lmdb.engine import LmdbEngine
 from dvidkit_lmdb.pages import Damaged, look_through
 
-from dvidkit.context import MetadataContext
+from dvidkit.context import DataContext, MetadataContext
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import (
     BadConfig,
@@ -31,6 +31,7 @@ from dvidkit.errors import (
     StoreFull,
     StorePoisoned,
 )
+from dvidkit.keys import TKeyClass
 from dvidkit.store import Store
 
 lmdb = pytest.importorskip("lmdb")
@@ -164,6 +165,20 @@ class TestMap:
         for n in range(2000):
             store.write([(b"%05d" % n, None)], durable=False)
         assert rows(store) == []
+
+    def test_an_instance_is_deleted_while_the_map_grows(self, tmp_path: Path) -> None:
+        """The deletion reads what it deletes; its own writes may take the map away from its readings."""
+        kind = TKeyClass(100, "row", width=5)
+        tkeys = [kind.key(b"%05d" % n) for n in range(400)]
+        one, two = (DataContext(instance, classes=(kind,)) for instance in (1, 2))
+        config = StoreConfig("lmdb", str(tmp_path / "store"), options=SMALL, durability="volatile")
+        with Store(LmdbEngine(), config) as store:
+            for ctx in (one, two):
+                for n in range(0, len(tkeys), 20):
+                    store.write_pairs(ctx, [(tkey, bytes(60)) for tkey in tkeys[n : n + 20]])
+            store.delete_all(one)
+            assert store.keys_in_range(one, tkeys[0], tkeys[-1]) == []
+            assert store.keys_in_range(two, tkeys[0], tkeys[-1]) == tkeys
 
     def test_open_views_end_as_busy(self, opened: Opener) -> None:
         """Snapshots and scans that are open when the map moves raise ``StoreBusy``; new ones see everything."""
