@@ -20,8 +20,10 @@ from dvidkit.keys import PREFIX_SIZE, SUFFIX_SIZE, after_instance
 _first_byte: Final = itemgetter(0)
 
 
-def check_declared(ctx: InstanceContext, tkeys: Sequence[bytes]) -> None:
+def check_declared(ctx: InstanceContext, tkeys: Sequence[bytes], *, alike: bool | None = None) -> None:
     """Refuse TKeys that are not of a class of the context's datatype, or not of their class's layout.
+
+    ``alike`` says whether all are equally long, where the caller knows.
 
     Raises:
         BadKey: with the TKey and what it should be.
@@ -32,7 +34,9 @@ def check_declared(ctx: InstanceContext, tkeys: Sequence[bytes]) -> None:
             tkey_class.check(tkeys[0])
             return
     likely = ctx.classes.get(tkeys[0][0]) if tkeys[0] else None
-    if likely is not None and likely.holds_alike(tkeys):
+    if alike is None:
+        alike = len(set(map(len, tkeys))) == 1
+    if alike and likely is not None and likely.holds_alike(tkeys):
         return
     try:
         found = set(map(_first_byte, tkeys))

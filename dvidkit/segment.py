@@ -22,6 +22,7 @@ _CRC: Final = struct.Struct("<I")
 _first: Final = itemgetter(0)
 _second: Final = itemgetter(1)
 _BYTES: Final = {bytes}
+_AT_ONCE: Final = 128
 _BYTES_OR_NONE: Final = {bytes, type(None)}
 
 
@@ -34,9 +35,10 @@ class Sizes(NamedTuple):
     values: int = 0
 
     @classmethod
-    def of(cls, keys: Collection[bytes], values: Collection[bytes]) -> Sizes:
-        """Of these; deletes have no value."""
-        (longest, all_keys), (largest, all_values) = lengths(keys), lengths(values)
+    def of(cls, keys: Sequence[bytes], values: Collection[bytes], *, alike: bool = False) -> Sizes:
+        """Of these; deletes have no value. ``alike`` if all keys are known to be equally long."""
+        longest, all_keys = (len(keys[0]), len(keys[0]) * len(keys)) if alike else lengths(keys)
+        largest, all_values = lengths(values)
         return cls(longest, largest, all_keys, all_values)
 
     @classmethod
@@ -145,25 +147,32 @@ def segment(ctx: Context, pairs: Pairs, *, sealed: bool, deletes: bool = True) -
 
 
 def _assembled(ctx: Context, tkeys: list[bytes], values: list[bytes | None], *, sealed: bool, deletes: bool) -> Segment:
-    prefix = ctx.prefix
+    alike = len(set(map(len, tkeys))) == 1
     if isinstance(ctx, MetadataContext):
-        keys = [prefix + tkey for tkey in tkeys]
+        keys = framed(ctx.prefix, tkeys, b"", alike=alike)
     else:
         if ctx.classes:
-            check_declared(ctx, tkeys)
-        suffix = ctx.suffix
-        keys = [prefix + tkey + suffix for tkey in tkeys]
+            check_declared(ctx, tkeys, alike=alike)
+        keys = framed(ctx.prefix, tkeys, ctx.suffix, alike=alike)
     crcs: int | None = None
     if sealed:
         values, crcs = _seal_all(keys, values, deletes=deletes)
-    return _segment_of(ctx, keys, values, deletes=deletes, crcs=crcs)
+    return _segment_of(ctx, keys, values, deletes=deletes, crcs=crcs, alike=alike)
 
 
 def _segment_of(
-    ctx: Context, keys: list[bytes], values: Sequence[bytes | None], *, deletes: bool, crcs: int | None
+    ctx: Context,
+    keys: list[bytes],
+    values: Sequence[bytes | None],
+    *,
+    deletes: bool,
+    crcs: int | None,
+    alike: bool = False,
 ) -> Segment:
+    """Full keys and stored values as a segment; ``alike`` if all keys are known to be equally long."""
     changes = list(zip(keys, values, strict=True))
-    sizes = Sizes.of(keys, cast(list[bytes], values if not deletes else list(filter(None, values))))
+    stored = cast(list[bytes], values if not deletes else list(filter(None, values)))
+    sizes = Sizes.of(keys, stored, alike=alike)
     if isinstance(ctx, MetadataContext):
         return Segment(changes, sizes=sizes)
     return Segment(
@@ -230,10 +239,27 @@ def _seal_all(keys: list[bytes], values: list[bytes | None], *, deletes: bool) -
     if deletes:
         return [None if value is None else seal(key, value) for key, value in zip(keys, values, strict=True)], None
     count = len(keys)
-    sums: list[int] = list(map(crc32, cast(list[bytes], values), map(crc32, keys, repeat(SEAL))))
-    tails = struct.unpack("4s" * count, struct.pack(f"<{count}I", *sums))
-    stored: list[bytes | None] = list(map(add, values, tails))
+    plain = cast(list[bytes], values)
+    sums: list[int] = list(map(crc32, plain, map(crc32, keys, repeat(SEAL))))
+    tails = _cut(struct.pack(f"<{count}I", *sums), _CRC.size)
+    stored: list[bytes | None] = list(map(add, plain, tails))
     return stored, sum(sums)
+
+
+def framed(prefix: bytes, tkeys: Sequence[bytes], suffix: bytes, *, alike: bool) -> list[bytes]:
+    """``prefix | TKey | suffix`` of each. ``alike`` TKeys, of one length, are joined and cut in a third of the time."""
+    if not alike or len(tkeys) < _AT_ONCE:
+        return [prefix + tkey + suffix for tkey in tkeys]
+    whole = b"".join((prefix, (suffix + prefix).join(tkeys), suffix))
+    return _cut(whole, len(prefix) + len(tkeys[0]) + len(suffix))
+
+
+def _cut(whole: bytes, size: int) -> list[bytes]:
+    """The pieces of this size, of which there are a whole number."""
+    even = len(whole) // (_AT_ONCE * size) * _AT_ONCE * size
+    many = struct.Struct(f"{size}s" * _AT_ONCE).iter_unpack(memoryview(whole)[:even])
+    pieces: list[bytes] = list(chain.from_iterable(many))
+    return pieces + [whole[start : start + size] for start in range(even, len(whole), size)]
 
 
 def _split(pairs: Pairs) -> tuple[list[bytes], list[bytes | None], bool]:
