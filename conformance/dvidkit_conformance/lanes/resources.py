@@ -27,6 +27,7 @@ from dvidkit_conformance.storesession import ROW, row
 _KEYS: Final = (5_000, 50_000, 1_000_000)
 _VERSIONS: Final = (200, 1_000, 10_000)
 _OPENINGS: Final = (20, 60, 500)
+_TURN: Final = 4099
 _SETTLING: Final = 250
 _STREAMED: Final = (80 << 20, 128 << 20, 1 << 30)
 _SNAPSHOTS: Final = (50, 300, 1_000)
@@ -185,10 +186,11 @@ def streaming(run: Run) -> None:
     """LIM-6: a range larger than memory would have to be is not held in it."""
     total, ctx = _STREAMED[run.profile.scale], DataContext(1, classes=(ROW,))
     path = run.harness.fresh()
-    rng = random.Random(run.seed)
+    drawn = random.Random(run.seed).randbytes(_MIB)
     with _opened(run, path) as store:
         for n in range(total // _MIB):
-            store.put(ctx, row(n), rng.randbytes(_MIB), durable=False)
+            turn = n * _TURN % _MIB  # Other bytes at every place, without drawing each.
+            store.put(ctx, row(n), drawn[turn:] + drawn[:turn], durable=False)
             run.alive()
         if not run.harness.persistent:
             _stream(run, store, ctx, total)
