@@ -41,9 +41,12 @@ def begin(directory: StoreDirectory, *, read_only: bool) -> None:
 
     Raises:
         CorruptData: a file is missing, or is not as long, or holds something else, than when the store was closed.
-        StoreError: the record cannot be taken away.
+        StoreError: a file cannot be read, or the record cannot be taken away.
     """
-    lost = difference(directory)
+    try:
+        lost = difference(directory)
+    except OSError as error:
+        raise os_error(error, f"cannot read {directory.path}", directory.engine, str(directory.path)) from error
     if lost:
         raise CorruptData(
             f"{lost} since the store was closed; if that was on purpose, repair the store",

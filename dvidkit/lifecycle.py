@@ -35,6 +35,7 @@ _HARMLESS: Final = (ConflictError, InvalidInputError, UnsupportedError, ReadOnly
 
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 5.0
+_SOME_KEY: Final = b"\x00"
 _GRACE: Final = 0.02
 """Seconds for reads that were just being begun to reach the store before it is closed to be reopened."""
 
@@ -119,12 +120,38 @@ class Lifecycle(Target):
             self.bytes.write(changes, durable=durable, expect=expect)
         except _HARMLESS:
             raise
+        except StorePoisoned as error:
+            # The engine failed in something that was no write of ours, such as upkeep.
+            self._suspect(error)
+            raise self._poisoned(self._wait) from error
         except Exception as error:
             self._suspect(error)
             raise
         except BaseException as error:
             self._suspect(StoreError(f"the write was interrupted by {error!r}", engine=self.engine.name))
             raise
+
+    def revive(self) -> None:
+        """Reopen the store if it is suspect: for changes that depend on what they read.
+
+        Raises:
+            StorePoisoned: it could not be reopened yet.
+        """
+        if self._failure is not None:
+            self._revive()
+
+    def upkeep(self, do: Callable[[ByteStore], None]) -> None:
+        """Have the engine do something that is no write of ours, on a store that is not suspect.
+
+        Raises:
+            StorePoisoned: it is, and could not be reopened yet.
+        """
+        self.revive()
+        try:
+            do(self.settled())
+        except StorePoisoned as error:
+            self._suspect(error)
+            raise self._poisoned(self._wait) from error
 
     def refuse_if_read_only(self) -> None:
         """Raise what a write to a closed or read-only store raises."""
@@ -142,6 +169,20 @@ class Lifecycle(Target):
         self._failure = error
         self._wait = _FIRST_WAIT
         self._retry_at = time.monotonic() + self._wait
+        if self._lost_to_readers():
+            with self._changing:
+                if not self._closed:
+                    self._replace(_Deferring(self._read_again))
+
+    def _lost_to_readers(self) -> bool:
+        """Whether the engine answers reads no more until it is opened again, as LMDB after some failures."""
+        try:
+            self.bytes.get(_SOME_KEY)
+        except StorePoisoned:
+            return True
+        except Exception:
+            return False  # whoever reads is told so
+        return False
 
     def _revive(self) -> None:
         """Reopen after a failed write, if it is time and there is room."""

@@ -150,15 +150,13 @@ class Store(Reader):
         return Batch(self, ctx)
 
     def delete_range(self, ctx: Context, first: bytes, last: bytes, *, durable: bool | None = None) -> None:
-        """Delete each live TKey from ``first`` to ``last``, both included, as ``delete`` does.
-
-        All or nothing up to 10,000 keys, beyond in batches of that many.
+        """Delete each live TKey from ``first`` to ``last``, both included; all or nothing up to 10,000 keys.
 
         Raises:
             VersionConflict: a key is in conflict; nothing was deleted.
         """
-        tkeys = self.keys_in_range(ctx, first, last)
-        for some in self._portions(tkeys):
+        self._life.revive()
+        for some in self._portions(self.keys_in_range(ctx, first, last)):
             self.write_pairs(ctx, [(tkey, None) for tkey in some], durable=durable)
 
     def delete_all(self, ctx: Context, *, stop: Callable[[], bool] = bool) -> None:
@@ -168,6 +166,7 @@ class Store(Reader):
         """
         if not isinstance(ctx, (DataContext, VersionedContext)):
             raise BadType(f"delete_all takes the context of an instance, not {shown(ctx)}")
+        self._life.revive()
         begin, end = instance_range(ctx.instance)
         while not stop():
             with self._instant() as access:  # ended before others are written: for a write the engine may end readings
@@ -333,12 +332,12 @@ class Store(Reader):
     def compact(self) -> None:
         """Have the engine give back the room of what was deleted and overwritten."""
         self._require(Capability.COMPACT)
-        cast(Compactor, self._life.settled()).compact(b"\x00", b"\xff")
+        self._life.upkeep(lambda store: cast(Compactor, store).compact(b"\x00", b"\xff"))
 
     def backup(self, path: str) -> None:
         """Write a store of one instant at ``path`` while this one is in use."""
         self._require(Capability.BACKUP)
-        cast(Backer, self._life.settled()).backup(path)
+        self._life.upkeep(lambda store: cast(Backer, store).backup(path))
 
     def _require(self, capability: Capability) -> None:
         if capability not in self._capabilities.features:

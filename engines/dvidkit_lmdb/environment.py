@@ -113,6 +113,8 @@ def _look_through(data: str, path: str) -> None:
         look_through(data)
     except Damaged as error:
         raise CorruptData(f"data.mdb is damaged: {error}", engine="lmdb", path=path) from error
+    except OSError as error:
+        raise os_error(error, f"cannot read data.mdb of {path}", "lmdb", path) from error
 
 
 def is_noted(directory: StoreDirectory) -> bool:

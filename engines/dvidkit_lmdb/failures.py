@@ -16,6 +16,7 @@ from dvidkit.errors import (
     StoreForked,
     StoreFull,
     StoreLocked,
+    StorePoisoned,
 )
 
 _CORRUPT: Final = (
@@ -25,7 +26,6 @@ _CORRUPT: Final = (
     lmdb.VersionMismatchError,
     lmdb.BadDbiError,
     lmdb.CursorFullError,
-    lmdb.PanicError,
 )
 _FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -54,6 +54,9 @@ def translate(error: lmdb.Error, path: str) -> StoreError:
         return StoreLocked(text, engine="lmdb", path=path, owner="this process")
     if isinstance(error, _CORRUPT):
         return CorruptData(text, engine="lmdb", path=path)
+    if isinstance(error, lmdb.PanicError):
+        # A commit could not write its last page: nothing is damaged, but LMDB answers nothing until it is opened again.
+        return StorePoisoned(text, engine="lmdb", path=path)
     if isinstance(error, lmdb.MapFullError) or getattr(error, "code", 0) in _FULL_CODES:
         return StoreFull(text, engine="lmdb", path=path)
     if isinstance(error, lmdb.ReadonlyError):

@@ -62,8 +62,7 @@ class LmdbStore:
         try:
             self._env, notes = open_environment(self._directory, config)
             if self._directory.created:
-                self._env.sync(True)
-                self._directory.made()
+                self._make()
         except BaseException:
             self._directory.release()
             raise
@@ -84,6 +83,16 @@ class LmdbStore:
         self._read_only = config.read_only
         self._noted = is_noted(self._directory)
         self._directory.on_fork = self._forked
+
+    def _make(self) -> None:
+        try:
+            self._env.sync(True)
+            self._directory.made()
+        except BaseException as error:
+            self._env.close()
+            if isinstance(error, lmdb.Error):
+                raise translate(error, self._path) from error
+            raise
 
     def failure(self, error: lmdb.Error) -> StoreError:
         """The error of the tree for a driver's error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_whole(stores: Any) -> None:
             store.write(numbered(150 + 50 * n, 50), durable=False)
             expected += numbered(150 + 50 * n, 50)
         store.close()
+
+
+def test_a_file_that_cannot_be_read(stores: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that fails while the record is compared is an error of the tree, and no reason to forget the record."""
+    data = closed(stores)
+
+    def fails(file: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(file))
+
+    monkeypatch.setattr(closedrecord, "_crc_of", fails)
+    with pytest.raises(StoreError) as caught:
+        stores.open(create=False)
+    assert not isinstance(caught.value, CorruptData)
+    monkeypatch.undo()
+    assert (data / closedrecord.RECORD).exists()
+    assert rows(stores.open(create=False))
 
 
 @pytest.mark.parametrize("pattern", [*_LISTS, "*.sst", "*.ldb"])

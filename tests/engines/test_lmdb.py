@@ -680,7 +680,7 @@ def test_an_error_of_the_driver_is_one_of_ours(opened: Opener, monkeypatch: pyte
 
     for kind, expected in (
         (lmdb.CorruptedError, CorruptData),
-        (lmdb.PanicError, CorruptData),
+        (lmdb.PanicError, StorePoisoned),
         (lmdb.InvalidError, CorruptData),
         (lmdb.MapFullError, StoreFull),
         (lmdb.ReadersFullError, StoreBusy),
@@ -753,3 +753,18 @@ def test_soft_limit_of_files_is_no_crash(tmp_path: Path) -> None:
     """
     assert in_child(script, tmp_path / "store") == "StoreError\n"
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 64
+
+
+def test_a_file_that_cannot_be_read_is_no_foreign_error(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that fails while the file is looked through: an error of ours, not of damage, and opening works later."""
+    opened().close()
+
+    def fails(path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    monkeypatch.setattr("dvidkit_lmdb.environment.look_through", fails)
+    with pytest.raises(StoreError) as caught:
+        opened()
+    assert not isinstance(caught.value, CorruptData)
+    monkeypatch.undo()
+    opened()

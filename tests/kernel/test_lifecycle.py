@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from dvidkit.context import MetadataContext
-from dvidkit.engine import Batch, ByteStore, Capabilities, Engine, Loss, OpenReport, StoreConfig
+from dvidkit.engine import Batch, ByteStore, Capabilities, Capability, Engine, Loss, OpenReport, StoreConfig
 from dvidkit.errors import (
     ConflictError,
     CorruptData,
@@ -37,6 +37,7 @@ class Faults:
     opened: int = 0
     closed: int = 0
     slow_open: float = 0.0
+    deaf: bool = False
     disk: dict[bytes, bytes] = field(default_factory=dict)
 
 
@@ -57,7 +58,14 @@ class FaultyStore:
 
     def get(self, key: bytes, /) -> bytes | None:
         self._check()
+        if self._broken and self._faults.deaf:
+            raise StorePoisoned("nothing is answered until the store is opened again")
         return self._rows.get(key)
+
+    def compact(self, begin: bytes, end: bytes, /) -> None:
+        self._check()
+        if self._broken:
+            raise StorePoisoned("nothing is done until the store is opened again")
 
     def scan(self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False) -> Iterator[Any]:
         self._check()
@@ -88,7 +96,9 @@ class FaultyEngine(Engine):
     """One store, wherever its path points."""
 
     name: ClassVar[str] = "faulty"
-    capabilities: ClassVar[Capabilities] = Capabilities(durable=Loss.POWER, buffered=Loss.PROCESS)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        frozenset({Capability.COMPACT}), durable=Loss.POWER, buffered=Loss.PROCESS
+    )
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
@@ -141,6 +151,63 @@ def test_a_failed_write_poisons_writes_not_reads(store: Store, faults: Faults) -
     assert store.get_range(META, b"a", b"z") == [(b"k", b"before")]
     assert snapshot.get(META, b"k") == b"before"
     assert faults.opened == 1
+
+
+def test_an_engine_that_is_poisoned_itself(store: Store, faults: Faults) -> None:
+    """It failed in something that was no write of the kernel's: the store is suspect, says so, and comes back."""
+    faults.on_write = StorePoisoned("upkeep has failed")
+    with pytest.raises(StorePoisoned) as caught:
+        store.put(META, b"k", b"refused")
+    assert caught.value.retry_after > 0
+    assert caught.value.__cause__ is faults.on_write
+    faults.on_write = None
+    put_when_ready(store, b"k", b"after")
+    assert faults.opened == 2
+
+
+def test_reads_that_the_failure_took_come_back(store: Store, faults: Faults) -> None:
+    """An engine that answers nothing after a failed write is opened again by the next read that is due."""
+    faults.on_write, faults.deaf = StoreError("the last page was not written"), True
+    with pytest.raises(StoreError):
+        store.put(META, b"k", b"lost")
+    found = None
+    for _ in range(200):
+        try:
+            found = store.get(META, b"k")
+            break
+        except StorePoisoned as error:
+            time.sleep(min(error.retry_after, 5.0))
+    assert found == b"before"
+    assert faults.opened == 2
+    assert store.suspect is None
+
+
+def test_changes_of_what_was_read_wait_for_the_reopening(store: Store, faults: Faults) -> None:
+    """A deletion of a range, or upkeep, on a suspect store: what it would read may not be what is there afterwards."""
+    faults.on_write = StoreFull("no room")
+    with pytest.raises(StoreFull):
+        store.put(META, b"k", b"lost")
+    faults.on_write, faults.on_open = None, StoreError("not yet")
+    for refused in (lambda: store.delete_range(META, b"l", b"m"), store.compact):
+        with pytest.raises(StorePoisoned) as caught:
+            refused()
+        assert caught.value.retry_after <= 5
+    faults.on_open = None
+    put_when_ready(store, b"k", b"after")
+    store.compact()
+    store.delete_range(META, b"a", b"z")
+    assert store.get(META, b"k") is None
+
+
+def test_upkeep_finds_the_engine_poisoned(store: Store, faults: Faults) -> None:
+    """The kernel did not know that the engine had failed: upkeep makes the store suspect, and so it comes back."""
+    store._life.bytes._broken = True  # type: ignore[attr-defined]
+    with pytest.raises(StorePoisoned):
+        store.compact()
+    assert isinstance(store.suspect, StorePoisoned)
+    put_when_ready(store, b"k", b"after")
+    store.compact()
+    assert faults.opened == 2
 
 
 def test_writes_go_on_after_a_reopening(store: Store, faults: Faults) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dvidkit_conformance.lanes import closing, crash, damage, resources, threads
+from dvidkit_conformance.lanes.calls import failing_calls
 from dvidkit_conformance.lanes.faulty import faulty
 from dvidkit_conformance.lanes.fulldisk import full_disk
 from dvidkit_conformance.lanes.power import power
@@ -22,6 +23,7 @@ LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "DUR-5": power,
     "DUR-6": crash.recoveries,
     "DUR-7": full_disk,
+    "DUR-8": failing_calls,
     "ERR-7": faulty,
     "VER-12": resources.range_cost,
     "LIM-3": resources.many,

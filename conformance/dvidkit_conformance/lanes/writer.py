@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -40,7 +40,7 @@ READY: Final = b"ready\n"
 _DAMAGE: Final = (Damage.CHANGED, Damage.LOST, Damage.EXTRA, Damage.REPLACED, Damage.UNREADABLE)
 
 
-class _At(Harness):
+class At(Harness):
     """A harness whose only store is at this path."""
 
     def __init__(self, engine: Engine, path: Path, options: Mapping[str, Any], store_class: type[Store]) -> None:
@@ -57,7 +57,7 @@ class _At(Harness):
         return super().config(path, options=self._options, **fields)
 
 
-class _Writer(StoreSession):
+class Performer(StoreSession):
     """A session that only performs."""
 
     def perform(self, op: Op) -> Any:
@@ -106,8 +106,8 @@ class Lived(Protocol):
         ...
 
 
-def live(engine: Engine, store_class: type[Store], life: Life, fd: int) -> None:
-    """Open, say what is there, write, close."""
+def teller(fd: int) -> Callable[..., None]:
+    """Says messages through a pipe."""
 
     def tell(*message: Any) -> None:
         data = memoryview(marshal.dumps(message))
@@ -115,10 +115,16 @@ def live(engine: Engine, store_class: type[Store], life: Life, fd: int) -> None:
         while data:
             data = data[os.write(fd, data) :]
 
+    return tell
+
+
+def live(engine: Engine, store_class: type[Store], life: Life, fd: int) -> None:
+    """Open, say what is there, write, close."""
+    tell = teller(fd)
     doing = "opening"
     try:
         tell("opening")
-        session = _Writer(_harness(engine, store_class, life))
+        session = Performer(_harness(engine, store_class, life))
         for v, parents in VERSIONS:
             session.perform({"op": "version", "v": v, "parents": list(parents)})
         doing = "reading"
@@ -145,7 +151,7 @@ def live(engine: Engine, store_class: type[Store], life: Life, fd: int) -> None:
 def _harness(engine: Engine, store_class: type[Store], life: Life) -> Harness:
     if life.ops:
         engine = wrapped(engine, limits=replace(engine.limits, max_batch_ops=life.ops))
-    return _At(engine, Path(life.path), life.options, store_class)
+    return At(engine, Path(life.path), life.options, store_class)
 
 
 # --- the zygote ------------------------------------------------------------------------------------------------------

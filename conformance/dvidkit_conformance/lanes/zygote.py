@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -29,13 +29,24 @@ class Zygote:
 
     An engine that can be pickled gets a zygote of the nursery, or without one a fresh interpreter; one that only this
     process knows is forked.
+
+    Args:
+        harness: whose engine it is.
+        env: environment; with one the zygote is a fresh interpreter and nothing else.
+
+    Raises:
+        ChildProcessError: an environment was given, and the engine is known to this process only.
     """
 
-    def __init__(self, harness: Harness) -> None:
+    def __init__(self, harness: Harness, *, env: Mapping[str, str] | None = None) -> None:
         self._harness = harness
+        self._env = env
         self._process: subprocess.Popen[bytes] | Kept | None = None
         self._pid = 0
-        self._channel = self._spawned() or self._forked()
+        channel = self._spawned()
+        if channel is None and env is not None:
+            raise ChildProcessError("the engine cannot be named to another process")
+        self._channel = channel or self._forked()
         self._waiting = b""
 
     def _spawned(self) -> socket.socket | None:
@@ -59,12 +70,12 @@ class Zygote:
 
     def _begun(self, fd: int) -> subprocess.Popen[bytes] | Kept:
         nursery = self._harness.nursery
-        if nursery is not None:
+        if nursery is not None and self._env is None:
             with suppress(OSError):
                 return nursery.start(nursed, fd)
         command = [sys.executable, "-m", "dvidkit_conformance.lanes.writer", str(fd)]
         return subprocess.Popen(  # noqa: S603
-            command, pass_fds=[fd], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, pass_fds=[fd], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self._env
         )
 
     def _forked(self) -> socket.socket:

@@ -1,0 +1,171 @@
+"""DUR-8: the n-th system call that changes the store's files fails, or writes less than it was told to.
+
+A writer opens, writes and closes a store; for each n it does so anew, on a copy of the same store or where none is yet,
+and the n-th of its calls (open, write, fsync, ftruncate, rename, unlink …) fails once. Every error must be of
+the tree; what was acknowledged must be there, what failed is there or not, whole; the store goes on, and opens again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dvidkit_conformance.enginecase import case_of
+from dvidkit_conformance.lanes.crashops import VERSIONS
+from dvidkit_conformance.lanes.known import Known
+from dvidkit_conformance.lanes.preload import Control, NoPreload, environment, library
+from dvidkit_conformance.lanes.run import Run
+from dvidkit_conformance.lanes.undeterred import PROGRAMS, Attempts
+from dvidkit_conformance.lanes.zygote import Zygote
+from dvidkit_conformance.ops import Op, Program
+from dvidkit_conformance.session import Violation
+
+_TRIALS: Final = (3, 12, 1 << 30)
+"""Calls that are made to fail in each way, at most, evenly spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How calls are made to fail.
+
+    Attributes:
+        new: the store is being made.
+        shorter: writes write half; otherwise calls fail with EIO.
+        share: of the profile's trials.
+    """
+
+    new: bool
+    shorter: bool
+    share: float
+
+
+_WAYS: Final = (_Way(False, False, 1.0), _Way(True, False, 0.5), _Way(False, True, 0.5))
+
+
+def failing_calls(run: Run) -> None:
+    """DUR-8."""
+    folder = run.harness.fresh_folder()
+    stores = folder / "stores"
+    stores.mkdir()
+    try:
+        control = Control.made(folder / "control")
+        env = environment(library(folder), control, stores)
+        zygote = Zygote(run.harness, env=env)
+    except (NoPreload, ChildProcessError) as error:
+        run.untested = f"no system call can be made to fail: {error}"
+        return
+    with zygote:
+        for options in _settings(run):
+            _Calls(run, zygote, control, stores, options).all_ways()
+            if run.untested:
+                return
+    run.harness.remove(folder)
+    run.need("failed", "went_on", "error_of_the_tree")
+
+
+def _settings(run: Run) -> list[Mapping[str, Any]]:
+    """Small settings, under which more files are made and dropped; in the longest profile the ordinary ones too."""
+    small = list(case_of(run.harness.engine).settings[:1])
+    return [*small, {}] if run.profile.scale == 2 or not small else small
+
+
+class _Calls:
+    """One engine with one setting."""
+
+    def __init__(self, run: Run, zygote: Zygote, control: Control, stores: Path, options: Mapping[str, Any]) -> None:
+        self._run = run
+        self._zygote = zygote
+        self._control = control
+        self._path = stores / "store"
+        self._base = stores.parent / "base"
+        self._options = options
+        self._where = ""
+
+    def all_ways(self) -> None:
+        """Each way, over calls that are evenly spread over all there are."""
+        if not self._trial(0, _Way(True, False, 0), "before"):
+            self._run.untested = "no system call can be made to fail: the preloaded library does not see any"
+            return
+        shutil.rmtree(self._base, ignore_errors=True)
+        shutil.copytree(self._path, self._base)
+        for way in _WAYS:
+            count = self._trial(0, way, "written")
+            for at in spread(count, round(_TRIALS[self._run.profile.scale] * way.share)):
+                self._trial(at, way, "written")
+
+    def _trial(self, at: int, way: _Way, program: str) -> int:
+        """A life in which this call fails, and two in which none does; how many calls the first one made."""
+        self._run.cases += 1
+        self._run.alive()
+        shutil.rmtree(self._path, ignore_errors=True)
+        known = Known()
+        if not way.new:
+            shutil.copytree(self._base, self._path)
+            known.done(*PROGRAMS["before"], *PROGRAMS["afterwards"])
+        self._where = f"call {at} {'writes less' if way.shorter else 'fails'}{' while the store is made' * way.new}"
+        self._control.arm(at, shorter=way.shorter)
+        self._life(known, program)
+        count = self._control.calls
+        if self._control.fired:
+            self._where += f": {self._control}"
+            self._run.probes["failed"] += 1
+            self._run.probes[self._control.what] += 1
+        self._control.arm(0)
+        self._life(known, "afterwards")
+        self._life(known, "nothing")
+        self._run.probes["went_on"] += 1
+        return count
+
+    def _life(self, known: Known, program: str) -> None:
+        ops = PROGRAMS[program]
+        writer = self._zygote.start(Attempts(str(self._path), self._options, program))
+        try:
+            for message in writer.hear(self._run.profile.stall / 2):
+                self._note(message, known, ops)
+        except TimeoutError as error:
+            writer.kill()
+            writer.ended()
+            raise self._violation("an answer", f"{error}: it hangs", known) from None
+        except BaseException:
+            writer.kill()
+            writer.ended()
+            raise
+        status = writer.ended()
+        if status:
+            died = f"signal {-status}" if status < 0 else f"status {status}"
+            raise self._violation("an error of the tree", f"the process died of {died}", known)
+
+    def _note(self, message: tuple[Any, ...], known: Known, ops: tuple[Op, ...]) -> None:
+        said = message[0]
+        if said == "done":
+            if message[2]:
+                raise self._violation(
+                    "an error, as the disk was waited for in vain", f"acknowledged after {message[2]}", known
+                )
+            known.done(ops[message[1]])
+        elif said == "failed":
+            known.failed(ops[message[1]])
+            self._run.probes["error_of_the_tree"] += 1
+            if ops is PROGRAMS["afterwards"]:
+                raise self._violation("a write that succeeds, as nothing fails any more", f"raises {message[2]}", known)
+        elif said == "rows" and not known.found(message[1]):
+            raise self._violation(f"one of {known.count} states", "another", known)
+        elif said == "error":
+            raise self._violation("an error of the tree, then success", f"{message[1]} {message[2]}", known)
+        elif said == "refused":
+            self._run.probes["error_of_the_tree"] += 1
+
+    def _violation(self, expected: str, got: str, known: Known) -> Violation:
+        dag: list[Op] = [{"op": "version", "v": v, "parents": list(parents)} for v, parents in VERSIONS]
+        note = f"{self._where} ({self._control}); options {dict(self._options)}"
+        return Violation(expected, got, Program("calls", (*dag, *known.ops)), clause="DUR-8", note=note)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """So many numbers from 1 to ``count``, evenly spread; all of them if there are not more."""
+    if count <= most:
+        return list(range(1, count + 1))
+    return sorted({1 + (n * (count - 1)) // max(1, most - 1) for n in range(most)})

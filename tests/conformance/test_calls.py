@@ -1,0 +1,81 @@
+"""Failing system calls: engines that are wrong then are caught by DUR-8, and a right one is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvidkit_conformance.harness import Harness
+from dvidkit_conformance.kit import check
+from dvidkit_conformance.lanes import Run
+from dvidkit_conformance.lanes.calls import failing_calls, spread
+from dvidkit_conformance.lanes.preload import NoPreload, library
+from dvidkit_conformance.profiles import PROFILES
+from dvidkit_conformance.session import Violation
+
+_FAULTS = ("IgnoresSync", "RetriesSync", "LeavesErrors", "WritesInPlace", "BelievesShortWrites")
+
+
+@pytest.fixture
+def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the engines, which a fresh interpreter finds too."""
+    try:
+        library(tmp_path)
+    except NoPreload as error:
+        pytest.skip(f"NOT TESTED: {error}")
+    folder = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH")))))
+    return import_module("callfaults")
+
+
+def test_the_ground_is_sound(faults: Any, tmp_path: Path) -> None:
+    """The engine from which the faults derive goes on after every error."""
+    run = Run(Harness(faults.engine(faults.Safe), tmp_path), PROFILES["ci"])
+    failing_calls(run)
+    assert (run.untested, run.missing) == ("", [])
+    assert run.probes["failed"] >= 15
+    assert {"open", "write", "fsync", "rename"} <= set(run.probes)
+
+
+@pytest.mark.parametrize("name", _FAULTS)
+def test_caught(name: str, faults: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fault breaks DUR-8, by the call that shows it."""
+    assert {fault.__name__ for fault in faults.FAULTS} == set(_FAULTS)
+    monkeypatch.setattr("dvidkit_conformance.lanes.calls._TRIALS", (0, 1 << 30, 0))
+    run = Run(Harness(faults.engine(getattr(faults, name)), tmp_path), PROFILES["ci"])
+    with pytest.raises(Violation) as violation:
+        failing_calls(run)
+    assert violation.value.clause == "DUR-8"
+    assert violation.value.program is not None
+    shown = {"IgnoresSync": "fsync", "RetriesSync": "fsync", "BelievesShortWrites": "write"}
+    assert f"{shown.get(name, ' ')} of" in violation.value.note or name not in shown
+
+
+def test_without_a_compiler_it_is_untested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clause says what is missing, and is neither passed nor failed."""
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    report = check("filesystem", datatypes=[], profile="quick", clauses=["DUR-8"], isolate=False)
+    result = report.engines[0].result("DUR-8")
+    assert result.status == "untested"
+    assert "no C compiler" in result.reason
+
+
+def test_an_engine_of_this_process_alone_is_untested(faults: Any, tmp_path: Path) -> None:
+    """It cannot be given to an interpreter that was begun with the library."""
+    own = type("Own", (faults.Safe,), {})
+    run = Run(Harness(faults.engine(own), tmp_path), PROFILES["quick"])
+    failing_calls(run)
+    assert "another process" in run.untested
+
+
+def test_numbers_are_spread() -> None:
+    """The first, the last, and evenly between; all if there are few."""
+    assert spread(5, 12) == [1, 2, 3, 4, 5]
+    assert spread(100, 4) == [1, 34, 67, 100]
+    assert spread(100, 1) == [1]
+    assert spread(0, 3) == []
