@@ -150,7 +150,7 @@ class Store(Reader):
         return Batch(self, ctx)
 
     def delete_range(self, ctx: Context, first: bytes, last: bytes, *, durable: bool | None = None) -> None:
-        """Delete each live TKey from ``first`` to ``last``, both included; all or nothing up to 10,000 keys.
+        """Delete each live TKey from ``first`` to ``last``, both included, as ``delete`` does: whole up to 10,000 keys.
 
         Raises:
             VersionConflict: a key is in conflict; nothing was deleted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -756,7 +757,7 @@ def test_soft_limit_of_files_is_no_crash(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_no_foreign_error(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that fails while the file is looked through: an error of ours, not of damage, and opening works later."""
+    """A device that fails while the file is looked through: an error of ours, not of damage; later it opens."""
     opened().close()
 
     def fails(path: str) -> None:
