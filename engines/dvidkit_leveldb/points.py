@@ -33,6 +33,8 @@ def get_of(cursors: CursorPool) -> Callable[[bytes], bytes | None]:
                 value: bytes | None = cursor.read(key, verify_checksums=True)
                 if cursor.simple or value is None or len(value) != POINTER_SIZE:
                     return value
+                row: Item = cursor.whole_row(key, value)
+                return row[1]
             found: bytes | None = cursor.get(key)
             return found
         except plyvel.Error as error:
