@@ -76,7 +76,8 @@ class Part:
         """Set the value when the mutation is written."""
         self.check_open()
         tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
-        self._stored.pop(tkey, None)
+        if self._stored:
+            self._stored.pop(tkey, None)
         self._pairs.append((tkey, value))
         self._pending[tkey] = value
 
@@ -251,7 +252,7 @@ class Mutation(Part):
         submitted = False
         try:
             if kind is None:
-                segments = self._segments(self._deliver())
+                segments = self._segments(self._deliver() if self._events else [])
                 if segments and self.view.pending is not None:
                     self._submit(segments, self.view.pending)
                     submitted = True
@@ -329,10 +330,13 @@ class Mutation(Part):
 
     def _segments(self, elsewhere: list[tuple[str, Any]]) -> list[Segment]:
         store = self.view.store
-        parts = (self, *self._others.values())
-        segments = [store.segment(part.view.ctx, part.pairs) for part in parts if part.pairs]
         sealed = store.record.integrity
-        segments += [stored_segment(part.view.ctx, part.stored, sealed=sealed) for part in parts if part.stored]
+        segments: list[Segment] = []
+        for part in (self, *self._others.values()):
+            if part.pairs:
+                segments.append(store.segment(part.view.ctx, part.pairs))
+            if part.stored:
+                segments.append(stored_segment(part.view.ctx, part.stored, sealed=sealed))
         if (segments or elsewhere) and self._logged:
             segments.append(self._record(elsewhere))
         return segments + self._extra
