@@ -182,3 +182,27 @@ def reads_leave_no_trace(s: StoreSession) -> None:
     s.do({"op": "raw", "first": b"\x00", "last": b"\x02", "keys_only": True})
     after = list(s.tap.last.scan(b"", b"\xff\xff"))
     s.require(before == after, before, after, note="every byte of the store before and after reading")
+
+
+@on_store("MERGE-1")
+def lent_values_are_the_same(s: StoreSession) -> None:
+    """``lent`` gives what ``get_many`` gives, at every version of a diamond: own, inherited, deleted, of one side."""
+    s.versions((1, []), (2, [1]), (3, [1]), (4, [2, 3]), (5, [4]))
+    s.batch((b"a", b"1"), (b"b", b"1"), (b"c", b""), (b"d", b"1"), v=1)
+    s.batch((b"a", b"22"), (b"b", None), (b"e", b"2"), v=2)
+    s.batch((b"f", b"333"), (b"d", None), v=3)
+    s.put(b"d", b"55555", v=5)
+    keys = [b"a", b"b", b"c", b"d", b"e", b"f", b"g"]
+    for v, values in {
+        1: [b"1", b"1", b"", b"1", None, None, None],
+        2: [b"22", None, b"", b"1", b"2", None, None],
+        3: [b"1", b"1", b"", None, None, b"333", None],
+        4: [b"22", None, b"", None, b"2", b"333", None],
+        5: [b"22", None, b"", b"55555", b"2", b"333", None],
+    }.items():
+        context = s.context({"i": 1, "v": v})
+        with s.store.lent(context, keys) as views:
+            got = [None if view is None else bytes(view) for view in views]
+        s.require(got == values, values, got, note=f"lent at version {v}")
+        got = s.store.get_many(context, keys)
+        s.require(got == values, values, got, note=f"get_many at version {v}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dvidkit.keys import max_tkey, min_tkey, new_tkey
+from dvidkit.resolve import Conflict
 from dvidkit_conformance.checking import on_store
-from dvidkit_conformance.storesession import StoreSession, contexts, row
+from dvidkit_conformance.storesession import HIGHEST, LOWEST, StoreSession, contexts, row
 
 
 @on_store("ORD-1")
@@ -187,3 +188,23 @@ def many_deletes(s: StoreSession) -> None:
     s.do({"op": "delete_all", "i": 1})
     s.do({"op": "delete_all", "i": 1})
     s.dump()
+
+
+@on_store("ORD-12")
+def limits_and_conflicts(s: StoreSession) -> None:
+    """Two keys in conflict among three others: none, one or both are reported, by what the limit lets through."""
+    s.versions((1, []), (2, [1]), (3, [1]), (4, [2, 3]))
+    s.put_range((b"a", b"1"), (b"c", b"2"), (b"e", b"3"), v=1)
+    for v in (2, 3):
+        s.put_range((b"b", b"%d" % v), (b"d", b"%d" % v), v=v)
+    context = s.context({"i": 1, "v": 4})
+    rows = [(b"a", b"1"), (b"c", b"2"), (b"e", b"3")]
+    for limit, keys in ((0, []), (1, []), (2, [b"b"]), (3, [b"b", b"d"]), (4, [b"b", b"d"])):
+        found: list[Conflict] = []
+        got: object = s.store.get_range(context, LOWEST, HIGHEST, limit=limit, conflicts=found)
+        s.require(got == rows[:limit], rows[:limit], got, note=f"get_range of at most {limit}")
+        s.require([each.tkey for each in found] == keys, keys, found, note=f"conflicts of at most {limit} rows")
+        found = []
+        got = s.store.keys_in_range(context, LOWEST, HIGHEST, limit=limit, conflicts=found)
+        s.require(got == [key for key, _ in rows[:limit]], rows[:limit], got, note=f"keys_in_range of at most {limit}")
+        s.require([each.tkey for each in found] == keys, keys, found, note=f"conflicts of at most {limit} keys")
