@@ -60,11 +60,12 @@ def test_the_sample_is_the_seed_s() -> None:
 
 
 def test_what_is_proven() -> None:
-    """A mutant of an engine is sought on that engine, others on the reference engine."""
+    """A mutant of an engine is sought on that engine, of cursors on LevelDB, others on the reference engine."""
     engines = ("memory", "lmdb")
     assert subjects_of("dvidkit_lmdb.store", engines) == ("lmdb", ())
     assert subjects_of("dvidkit_keyvalue.slices", engines) == ("memory", ("keyvalue",))
     assert subjects_of("dvidkit.keys", engines) == ("memory", ("keyvalue",))
+    assert subjects_of("dvidkit.cursorstore", {*engines, "leveldb"}) == ("leveldb", ())
 
 
 def test_a_mutant_is_caught_once(tmp_path: Path) -> None:

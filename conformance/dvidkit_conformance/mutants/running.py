@@ -51,6 +51,8 @@ MODULES: Final = (
 )
 REFERENCE: Final = "memory"
 DATATYPE: Final = "keyvalue"
+ENGINE_OF: Final = {"dvidkit.cursorstore": "leveldb"}
+"""Modules of the kernel that the reference engine does not use, and an engine that does."""
 LEFT_OUT: Final = ("CONC", "CPY")
 """Groups that are about other things than these modules, or take long."""
 
@@ -147,8 +149,7 @@ def _failures(module: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(plugins.engine(engine), Path(folder), plugins=plugins)
         runner = Runner(harness, PROFILES["quick"], 0)
-        of_kernel = not module.startswith("dvidkit_") or engine == REFERENCE
-        left_out = LEFT_OUT_OF_KERNEL if of_kernel else LEFT_OUT
+        left_out = LEFT_OUT_OF_KERNEL if engine == REFERENCE else LEFT_OUT
         own = [job for job in all_jobs() if _wanted(harness, job, left_out)]
         for job in [*([] if _is_datatype(module, datatypes) else own), *datatype_jobs(harness, datatypes, ())]:
             if runner.one(job).status in ("fail", "error"):
@@ -160,6 +161,8 @@ def subjects_of(module: str, engines: Iterable[str]) -> tuple[str, tuple[str, ..
     package = module.partition(".")[0].removeprefix("dvidkit_")
     if package in engines:
         return package, ()
+    if module in ENGINE_OF:
+        return ENGINE_OF[module], ()
     return REFERENCE, (DATATYPE if package == "dvidkit" else package,)
 
 
