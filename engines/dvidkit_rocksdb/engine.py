@@ -9,6 +9,7 @@ from dvidkit import storedir
 from dvidkit.engine import ByteStore, Capabilities, Capability, Engine, Limits, Loss, OpenReport, StoreConfig
 from dvidkit.errors import MissingExtra, StoreForked
 from dvidkit_rocksdb.forking import call_in_children, skip_shutdown
+from dvidkit_rocksdb.heap import give_back_large_pieces
 
 
 class RocksDBEngine(Engine):
@@ -58,6 +59,7 @@ class RocksDBEngine(Engine):
             raise _missing() from error
         self._refuse_in_child(config.path)
         call_in_children(_in_child)
+        give_back_large_pieces()
         return RocksDBStore(config, self.limits)
 
     def repair(self, path: str) -> OpenReport:
