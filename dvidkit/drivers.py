@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -23,3 +24,8 @@ def missing_driver(engine: Engine) -> MissingExtra | None:
             return error
         except DvidkitError:
             return None
+
+
+def ready(engines: Mapping[str, Engine]) -> dict[str, Engine]:
+    """Those of the engines, by name, that have the driver they stand on."""
+    return {name: engine for name, engine in engines.items() if missing_driver(engine) is None}

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from dvidkit.drivers import missing_driver
+from dvidkit.drivers import ready
 from dvidkit.engine import Capability, Engine, Loss, OpenReport, StoreConfig
 from dvidkit.kernel import Kernel
 from dvidkit.keys import data_key
 from dvidkit.plugins import Plugins
 from dvidkit.store import Store
 
-ENGINES = {name: engine for name, engine in Plugins().engines.items() if missing_driver(engine) is None}
+ENGINES = ready(Plugins().engines)
 PERSISTENT = [name for name, engine in ENGINES.items() if engine.capabilities.durable is not Loss.NONE]
 DATATYPE = "keyvalue"
 

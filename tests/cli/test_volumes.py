@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dvidkit.drivers import ready
 from dvidkit.engine import Loss
 from dvidkit.plugins import Plugins
 
@@ -26,7 +27,7 @@ from dvidkit.errors import BadPayload, NotFoundError
 
 pytestmark = pytest.mark.skipif("uint8blk" not in Plugins().datatypes, reason="no image datatypes are installed")
 
-PERSISTENT = [name for name, engine in Plugins().engines.items() if engine.capabilities.durable is not Loss.NONE]
+PERSISTENT = [name for name, engine in ready(Plugins().engines).items() if engine.capabilities.durable is not Loss.NONE]
 TYPES = {
     "uint8blk": np.dtype("u1"),
     "uint16blk": np.dtype("u2"),

@@ -26,7 +26,7 @@ from click.testing import CliRunner
 
 import dvidkit
 from dvidkit.cli.upkeep import copy
-from dvidkit.drivers import missing_driver
+from dvidkit.drivers import missing_driver, ready
 from dvidkit.engine import Engine, Loss, StoreConfig
 from dvidkit.plugins import Plugins
 from dvidkit.repo import Repo
@@ -39,9 +39,7 @@ OFFSET: Final = (-33, 7, 1000)
 NAMES: Final = ("root", "left", "right", "merged", "last", "outside")
 END: Final = b"\xff" * 40
 PERSISTENT: Final = tuple(
-    name
-    for name, engine in Plugins().engines.items()
-    if engine.capabilities.durable is not Loss.NONE and missing_driver(engine) is None
+    name for name, engine in ready(Plugins().engines).items() if engine.capabilities.durable is not Loss.NONE
 )
 
 

@@ -52,7 +52,7 @@ def test_what_installers_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def importlib_found() -> list[Any]:
     """What ``importlib.metadata`` finds of distributions that have metadata."""
     found = importlib.metadata.entry_points(group="dvidkit")
-    return [entry for entry in found if entry.dist is not None and entry.dist.metadata["Name"]]
+    return [entry for entry in found if entry.dist is not None and "Name" in entry.dist.metadata]
 
 
 def test_what_an_entry_point_stands_for() -> None:

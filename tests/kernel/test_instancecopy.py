@@ -10,6 +10,7 @@ import pytest
 import dvidkit
 from dvidkit.copymarks import marks
 from dvidkit.datatype import Datatype
+from dvidkit.drivers import ready
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import (
     CorruptData,
@@ -127,7 +128,7 @@ def test_a_copy_in_the_same_repo_is_equal_after_relabelling(source: Repo) -> Non
     assert verify(store_of(source)).findings == ()
 
 
-@pytest.mark.parametrize("engine", tuple(Plugins().engines))
+@pytest.mark.parametrize("engine", tuple(ready(Plugins().engines)))
 @pytest.mark.parametrize("integrity", [True, False])
 def test_a_copy_into_another_store(source: Repo, engine: str, integrity: bool, tmp_path: Path) -> None:
     """The versions come first, under their UUIDs; then instances read alike at each of them, also when reopened."""

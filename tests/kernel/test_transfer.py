@@ -16,7 +16,7 @@ import dvidkit
 from dvidkit.context import DataContext, MetadataContext, VersionedContext
 from dvidkit.copymarks import WHOLE, marks, refuse_unfinished
 from dvidkit.datatype import Datatype
-from dvidkit.drivers import missing_driver
+from dvidkit.drivers import ready
 from dvidkit.engine import Capabilities, Engine, Limits, Loss, StoreConfig
 from dvidkit.errors import AlreadyExistsError, CorruptData, InvalidInputError, LimitError, StoreMismatch
 from dvidkit.hookspecs import hookimpl
@@ -31,7 +31,7 @@ from dvidkit.verify import verify
 from dvidkit.versions import VersionDAG
 
 _END = b"\xff" * 40
-ENGINES = tuple(name for name, engine in Plugins().engines.items() if missing_driver(engine) is None)
+ENGINES = tuple(ready(Plugins().engines))
 PERSISTENT = tuple(name for name in ENGINES if Plugins().engine(name).capabilities.durable is not Loss.NONE)
 
 

@@ -11,6 +11,7 @@ import pytest
 from dvidkit.checksum import seal
 from dvidkit.context import DataContext
 from dvidkit.datatype import Datatype
+from dvidkit.drivers import ready
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import StoreClosed
 from dvidkit.findings import Damage, Finding
@@ -89,7 +90,7 @@ class Case:
         return list(report.findings)
 
 
-@pytest.fixture(params=tuple(Plugins().engines))
+@pytest.fixture(params=tuple(ready(Plugins().engines)))
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     """The store on every installed engine."""
     case = Case(request.param, tmp_path / "store")
