@@ -1,8 +1,8 @@
 """Kill a server again and again under mixed changes, and look whether all is there that it said was.
 
-``python -m dvidkit_conformance.service.soak --kills 1000`` prints a report as JSON; its exit status is 1 if anything
-was lost, torn, or found wrong by the examination of the store. What a run found can be looked into: with ``--keep`` the
-store of the last failure stays.
+``python -m dvidkit_conformance.service.soak --kills 1000`` prints a report as JSON, also if it is interrupted; its exit
+status is 1 if anything was lost, torn, or found wrong by the examination of the store. What a run found can be looked
+into: with ``--keep`` the store of the last failure stays.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -80,9 +81,11 @@ class Soak:
     def run(self, kills: int, seconds: float = float("inf")) -> Report:
         """Until so many kills are done, or the time is over, or something is wrong."""
         begun = time.monotonic()
-        while self.report.kills < kills and time.monotonic() - begun < seconds and not self.report.faults:
-            self._one_store(min(kills - self.report.kills, _KILLS_OF_ONE_STORE), begun + seconds)
-        self.report.seconds = round(time.monotonic() - begun, 1)
+        try:
+            while self.report.kills < kills and time.monotonic() - begun < seconds and not self.report.faults:
+                self._one_store(min(kills - self.report.kills, _KILLS_OF_ONE_STORE), begun + seconds)
+        finally:
+            self.report.seconds = round(time.monotonic() - begun, 1)
         return self.report
 
     def _one_store(self, kills: int, deadline: float) -> None:
@@ -92,20 +95,24 @@ class Soak:
         log.unlink(missing_ok=True)
         with self._start(store, log) as served:
             scene = make_scene(served.client(), self._seed + self.report.stores)
-        for _ in range(kills):
-            if time.monotonic() > deadline or self.report.faults:
-                break
-            self._one_kill(store, log, scene)
+        try:
+            for _ in range(kills):
+                if time.monotonic() > deadline or self.report.faults:
+                    break
+                self._one_kill(store, log, scene)
+        finally:
+            self._count(scene)
         with self._start(store, log) as served:
             self._look(served.client(), scene, everything=True)
         self._examine(store)
-        account = scene.account
-        self.report.done += account.done
-        self.report.refused += account.refused
-        self.report.open += account.open
-        self.report.versions += len(scene.versions)
         if not self.report.faults:
             shutil.rmtree(store)
+
+    def _count(self, scene: Scene) -> None:
+        self.report.done += scene.account.done
+        self.report.refused += scene.account.refused
+        self.report.open += scene.account.open
+        self.report.versions += len(scene.versions)
 
     def _start(self, store: Path, log: Path) -> Served:
         begun = time.monotonic()
@@ -231,7 +238,10 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="do not delete the folder if something is wrong")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="dvidkit-soak-"))
-    report = Soak(folder, options.engine, options.seed).run(options.kills, options.seconds)
+    soak = Soak(folder, options.engine, options.seed)
+    with suppress(KeyboardInterrupt):
+        soak.run(options.kills, options.seconds)
+    report = soak.report
     sys.stdout.write(json.dumps({"seed": options.seed, **asdict(report)}, indent=2) + "\n")
     if not (report.faults and options.keep):
         shutil.rmtree(folder, ignore_errors=True)
