@@ -181,7 +181,7 @@ class ToyStore:
             if value is None:
                 rows.pop(key, None)
             else:
-                rows[key] = bytes(value) if isinstance(value, memoryview) else value
+                rows[key] = bytes(value)
 
     def snapshot(self) -> ToyView:
         """See ``ByteStore.snapshot``."""

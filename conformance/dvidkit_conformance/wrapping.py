@@ -55,7 +55,7 @@ def wrapped(
     def open_store(config: StoreConfig) -> ByteStore:
         if not (shared and opened):
             opened.append(engine.open(config))
-        return _Store(opened[-1], kept, rows, before_write, after_write, shared)  # type: ignore[return-value]
+        return _Store(opened[-1], kept, rows, before_write, after_write, shared)
 
     class Wrapped(Engine):
         """See ``wrapped``."""

@@ -64,10 +64,12 @@ def _well(s: StoreSession, note: str) -> None:
     s.require(found.ok, "nothing found", [each.text for each in found.findings], note=note)
 
 
-def _log(s: StoreSession, instance: int, version: int, *actions: str) -> None:
-    for action in actions:
+def _log(s: StoreSession, *entries: tuple[int, int, str]) -> bool:
+    """Write records of the log one by one: of an instance at a version, an action. True."""
+    for instance, version, action in entries:
         record = MutationRecord(action, "repo")
         s.store.commit([log_segment(record, instance=instance, version=version, sealed=True)])
+    return True
 
 
 @on_store("REP-7")
@@ -93,12 +95,12 @@ def nothing_is_missed_in_use(s: StoreSession) -> None:
         "metadata deleted": lambda: s.batch((b"m", None), (b"n", None), (b"t", None), (b"o", b"1"), i="meta"),
         "raw writes": lambda: s.store.raw_write([(b"\x00o", None), (b"\x00p", b"O"), (b"\x02" + bytes(16), b"blob")]),
         "raw writes over them": lambda: s.store.raw_write([(b"\x00p", b"P"), (b"\x02" + bytes(16), None)]),
-        "the log of three slots": lambda: [_log(s, 1, 1, "a", "b"), _log(s, 1, 2, "c"), _log(s, 0, 1, "d", "e")],
+        "the log of three slots": lambda: _log(s, (1, 1, "a"), (1, 1, "b"), (1, 2, "c"), (0, 1, "d"), (0, 1, "e")),
         "data and its log": lambda: s.store.commit([s.store.segment(one, [(b"z", b"1")]), _entry(1), _entry(1)]),
         "a range deleted": lambda: s.delete_range(b"a", b"m", v=2),
         "an instance deleted": lambda: s.do({"op": "delete_all", "i": 1}),
         "and its log": lambda: MutationLog(s.store).forget(1),
-        "the instance again": lambda: [s.put(b"a", b"1", v=2), _log(s, 1, 2, "f")],
+        "the instance again": lambda: _log(s, (1, 2, "f")) and s.put(b"a", b"1", v=2),
     }
     for name, step in steps.items():
         step()

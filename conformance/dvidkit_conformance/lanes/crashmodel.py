@@ -78,7 +78,7 @@ class CrashModel:
 
     def _lost(self, rows: Rows) -> int:
         """How many operations must be taken back to come to this state; 0 if none of the states was this."""
-        model, states = with_versions(), [[]]
+        model, states = with_versions(), list[Rows]([[]])
         done = [op for op in self.ops if op["op"] not in ("version", "killed") and "in part" not in op]
         for op in done:
             apply(model, op)
@@ -139,9 +139,9 @@ def adopted(model: StoreModel, rows: Rows) -> StoreModel:
                 del tkeys[tkey]
     for key in there:
         _buried(later, key)
-    for place, tkeys in later.plain.items():
-        for tkey in [t for t in tkeys if place != META and codec.data_key(int(place), t, 0) not in there]:
-            del tkeys[tkey]
+    for place, plain in later.plain.items():
+        for tkey in [t for t in plain if place != META and codec.data_key(int(place), t, 0) not in there]:
+            del plain[tkey]
     return later
 
 

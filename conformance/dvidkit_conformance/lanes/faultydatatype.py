@@ -53,7 +53,8 @@ class _Trial:
 
     @property
     def _model(self) -> Model:
-        return self._session.model.models[_NAME, 0]
+        model: Model = self._session.model.models[_NAME, 0]
+        return model
 
     def allowed(self, rng: random.Random) -> Any:
         """An operation that the datatype does not refuse."""

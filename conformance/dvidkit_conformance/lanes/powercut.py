@@ -286,8 +286,8 @@ class _Disk:
             if state == rows:
                 return number
         wanted = f"the state after {cut.safe} operations, all that are durable, or after up to {cut.most}"
-        number = self._past.earlier(rows)
-        got = f"the state after operation {number}" if number is not None else "rows that were never there together"
+        earlier = self._past.earlier(rows)
+        got = f"the state after operation {earlier}" if earlier is not None else "rows that were never there together"
         raise self._violation(wanted, got, cut)
 
     def _judge(self, cut: _Cut) -> None:

@@ -125,7 +125,7 @@ def child(module: str, number: int) -> str:
     changed = None
     if number != NONE:
         changed = _Changed(module, mutant(module, source_of(module), number)[1])
-        sys.meta_path.insert(0, changed)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, changed)
     try:
         found = next(_failures(module), SURVIVES)
     except Exception as error:
