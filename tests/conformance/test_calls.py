@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,13 @@ _FAULTS = ("IgnoresSync", "RetriesSync", "LeavesErrors", "WritesInPlace", "Belie
 
 
 @pytest.fixture
-def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def faults(tmp_path: Path, importable: Callable[[str], Any]) -> Any:
     """The module of the engines, which a fresh interpreter finds too."""
     try:
         library(tmp_path)
     except NoPreload as error:
         pytest.skip(f"NOT TESTED: {error}")
-    folder = str(Path(__file__).parent)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH")))))
-    return import_module("callfaults")
+    return importable("callfaults")
 
 
 def test_the_ground_is_sound(faults: Any, tmp_path: Path) -> None:

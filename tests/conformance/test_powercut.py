@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from dvidkit_conformance.lanes.powercut import cuts
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.session import Violation
 
-from dvidkit.engine import Engine, StoreConfig
+from dvidkit.engine import Engine
 from dvidkit.plugins import Plugins
 
 _DRIVERS = {"lmdb": "lmdb", "leveldb": "plyvel", "rocksdb": "rocksdict"}
@@ -38,26 +37,14 @@ def _engine(name: str) -> Engine:
     return Plugins().engine(name)
 
 
-def _careless(engine: Engine) -> Engine:
-    """The engine, whose writes are all acknowledged before they are on the disk."""
-    opened = engine.open
-
-    def open_store(config: StoreConfig) -> Any:
-        store: Any = opened(replace(config, durability="volatile"))
-        write, delete_range = store.write, store.delete_range
-        store.write = lambda batch, *, durable, expect=None: write(batch, durable=False, expect=expect)
-        store.delete_range = lambda begin, end, *, durable: delete_range(begin, end, durable=False)
-        return store
-
-    engine.open = open_store  # type: ignore[method-assign]
-    return engine
-
-
 @pytest.mark.parametrize("name", _DRIVERS)
-def test_what_is_not_synced_is_missed(name: str, mountable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_synced_is_missed(
+    name: str, mountable: Path, importable: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A driver that is not told to sync loses what it acknowledged: DUR-5, with the program."""
     monkeypatch.setattr("dvidkit_conformance.lanes.powercut._WRITTEN_BACK", 0.0)
-    run = Run(Harness(_careless(_engine(name)), mountable), PROFILES["ci"])
+    pytest.importorskip(_DRIVERS[name])
+    run = Run(Harness(importable("careless").careless(name), mountable), PROFILES["ci"])
     with pytest.raises(Violation) as violation:
         cuts(run)
     assert violation.value.clause == "DUR-5"

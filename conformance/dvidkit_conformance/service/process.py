@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 _START_SECONDS = 60.0
+_IDLE = 30.0
+"""Seconds; the server closes a connection after 75 unless told otherwise."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -33,11 +35,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """One kept connection to a server. For one thread."""
+    """One kept connection to a server. For one thread. A server may close one that is idle: it is then made anew."""
 
     def __init__(self, url: str, timeout: float = 60.0) -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        self._used = 0.0
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -48,6 +51,8 @@ class Client:
             OSError, HTTPException: there is no whole answer; whether the request was carried out is not known.
         """
         named = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+        if time.monotonic() - self._used > _IDLE:
+            self._connection.close()
         try:
             self._connection.request(method, path, body, named)
             with self._connection.getresponse() as response:
@@ -56,6 +61,8 @@ class Client:
         except BaseException:
             self._connection.close()
             raise
+        finally:
+            self._used = time.monotonic()
 
     def get(self, path: str, **headers: str) -> Answer:
         """``GET``."""
