@@ -133,17 +133,12 @@ class EngineReport:
 
     @property
     def levels(self) -> list[str]:
-        """The levels that may be claimed: each needs all its MUST clauses passed, or skipped as not declared."""
-        if not self.complete:
-            return []
-        claimed = []
-        for level in spec.LEVELS:
+        """The levels that may be claimed: all MUST clauses of each, and of those below, passed or not declared."""
+        claimed: list[str] = []
+        for level in spec.LEVELS if self.complete else ():
             wanted = [r for r in self.everything if spec.clauses()[r.id].level == level and spec.clauses()[r.id].must]
-            if not wanted or not all(_counts(result) for result in wanted):
-                if level == "core":
-                    break
-                continue
-            claimed.append(level)
+            if wanted and all(map(_counts, wanted)) and set(spec.BELOW[level]) <= set(claimed):
+                claimed.append(level)
         return claimed
 
     def to_json(self) -> dict[str, Any]:

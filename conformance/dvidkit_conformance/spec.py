@@ -11,7 +11,15 @@ from importlib.resources import files
 from typing import Any, Final, Literal
 
 VERSION: Final = "2026.1"
-LEVELS: Final = ("core", "versioned", "durable", "concurrent", "full")
+BELOW: Final[Mapping[str, tuple[str, ...]]] = {
+    "core": (),
+    "versioned": ("core",),
+    "durable": ("core", "versioned"),
+    "concurrent": ("core", "versioned"),
+    "full": ("core", "versioned", "durable", "concurrent"),
+}
+"""The levels, and those that must be claimed with each."""
+LEVELS: Final = tuple(BELOW)
 LAYERS: Final = ("engine", "store", "datatype")
 LANES: Final = (
     "directed",

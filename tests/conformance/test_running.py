@@ -119,6 +119,21 @@ def test_skipped_and_vacuous_are_not_passed() -> None:
     assert EngineReport("x", "1", capabilities, core, complete=False).levels == []
 
 
+def test_levels_stand_on_those_below() -> None:
+    """``full`` needs ``durable`` and ``concurrent``, these need ``versioned``, and that ``core``."""
+    levels = {"core": "KV-1", "versioned": "VER-1", "durable": "DUR-4", "concurrent": "CONC-1", "full": "LIM-3"}
+
+    def claimed(*failing: str) -> list[str]:
+        results = [ClauseResult(clause, "fail" if level in failing else "pass") for level, clause in levels.items()]
+        return EngineReport("x", "1", {}, results).levels
+
+    assert claimed() == list(levels)
+    assert claimed("durable") == ["core", "versioned", "concurrent"]
+    assert claimed("concurrent") == ["core", "versioned", "durable"]
+    assert claimed("versioned") == ["core"]
+    assert claimed("core") == []
+
+
 def test_programs_are_json_and_replay(tmp_path: Path) -> None:
     """A failing program is written, read, and fails again by itself; a right engine passes it."""
     report = kit.check(_broken(_MissesEmpty), datatypes=[], profile="quick", clauses=["ENG-GET-3"], isolate=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from dvidkit_conformance.lanes import closing, crash, damage, resources, threads
+from dvidkit_conformance.lanes import closing, cramped, crash, damage, resources, threads
 from dvidkit_conformance.lanes.calls import failing_calls
 from dvidkit_conformance.lanes.faulty import faulty
 from dvidkit_conformance.lanes.fulldisk import full_disk
@@ -31,6 +31,8 @@ LANES: Final[Mapping[str, Callable[[Run], None]]] = {
     "LIM-6": resources.streaming,
     "LIM-7": resources.descriptors,
     "LIM-8": resources.readers,
+    "LIM-9": cramped.little_memory,
+    "LIM-10": cramped.lives_on,
     "SIZE-2": resources.sizes_near,
     "SIZE-3": resources.sizes_monotone,
     "MERGE-8": small_programs,
