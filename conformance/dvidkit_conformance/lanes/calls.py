@@ -123,16 +123,11 @@ class _Calls:
         ops = PROGRAMS[program]
         writer = self._zygote.start(Attempts(str(self._path), self._options, program))
         try:
-            for message in writer.hear(self._run.profile.stall / 2):
-                self._note(message, known, ops)
+            with writer:
+                for message in writer.hear(self._run.profile.stall / 2):
+                    self._note(message, known, ops)
         except TimeoutError as error:
-            writer.kill()
-            writer.ended()
             raise self._violation("an answer", f"{error}: it hangs", known) from None
-        except BaseException:
-            writer.kill()
-            writer.ended()
-            raise
         status = writer.ended()
         if status:
             died = f"signal {-status}" if status < 0 else f"status {status}"

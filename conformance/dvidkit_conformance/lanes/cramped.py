@@ -178,17 +178,12 @@ class _Cramped:
         left = list(ops)
         writer = zygote.start(life)
         try:
-            for message in writer.hear(self._run.profile.stall / 2):
-                self._run.alive()
-                self._note(message, known, left)
+            with writer:
+                for message in writer.hear(self._run.profile.stall / 2):
+                    self._run.alive()
+                    self._note(message, known, left)
         except TimeoutError as error:
-            writer.kill()
-            writer.ended()
             raise self._violation("an answer", f"{error}: it hangs", known) from None
-        except BaseException:
-            writer.kill()
-            writer.ended()
-            raise
         status = writer.ended()
         self._died = f"it died of {f'signal {-status}' if status < 0 else f'status {status}'}"
         if status and left:

@@ -137,13 +137,8 @@ class _Store:
             self._kind.ops,
         )
         self._killed = False
-        writer = self._zygote.start(life)
-        try:
+        with self._zygote.start(life) as writer:
             self._listen(writer, life, moment, wanted)
-        except BaseException:
-            writer.kill()
-            writer.ended()
-            raise
         self._judge_end(writer.ended())
 
     def _listen(self, writer: Writer, life: Life, moment: str, wanted: int) -> None:

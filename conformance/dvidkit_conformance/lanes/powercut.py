@@ -313,7 +313,7 @@ class _Disk:
         """
         number = 0
         writer = self._zygote.start(self._told(image, "mixed", count))
-        try:
+        with writer:
             for message in self._hear(writer):
                 if message[0] == "error":
                     raise self._violation(f"{message[1]} succeeds", message[2], cut)
@@ -321,10 +321,6 @@ class _Disk:
                     number = self._legal(message[1], cut)
                 elif message[0] == "open" and message[1] != wanted:
                     raise self._violation("what was written since the power came back", "something else", cut)
-        except BaseException:
-            writer.kill()
-            writer.ended()
-            raise
         status = writer.ended()
         if status:
             raise self._violation("a store that opens, reads and writes", f"the process died ({status})", cut)

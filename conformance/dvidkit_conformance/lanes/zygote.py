@@ -127,7 +127,7 @@ class Zygote:
 
 
 class Writer:
-    """A writer that lives.
+    """A writer that lives. As a context manager it is killed and waited for if the block raises.
 
     Attributes:
         pid: its process.
@@ -138,6 +138,14 @@ class Writer:
         self._zygote = zygote
         self._fd = fd
         self._data = b""
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.kill()
+            self.ended()
 
     def hear(self, limit: float) -> Iterator[tuple[Any, ...]]:
         """What it says, until it ends.
