@@ -18,7 +18,7 @@ from dvidkit_conformance.ops import Program
 from dvidkit_conformance.outcome import Failure
 from dvidkit_conformance.profiles import Profile
 from dvidkit_conformance.reduce import Reducer
-from dvidkit_conformance.results import show
+from dvidkit_conformance.results import Err, show
 from dvidkit_conformance.session import Journal, NoJournal, Violation
 from dvidkit_conformance.threads import scheduled
 
@@ -162,11 +162,17 @@ class Runner:
         return _with(reducer.failure, violation), True
 
     def _replay(self, program: Program, first: Violation) -> Violation | None:
-        """What the program violates; of a datatype or a repo, only if it is the clause that was violated first."""
+        """What the program violates; of a datatype or a repo, only if it is the clause that was violated first.
+
+        Of a store, only if the same sides raise: a program whose keys were made simpler may be refused for its keys.
+        """
+        self._alive()
         found = lanes.replay(self._run(self.harness), program)
-        if found is None or program.kind in ("bytes", "store") or found.clause == first.clause:
-            return found
-        return None
+        if found is None:
+            return None
+        if program.kind in ("bytes", "store"):
+            return found if _errors(found) == _errors(first) else None
+        return found if found.clause == first.clause else None
 
     def _reference_fails(self, job: Job, program: Program | None) -> bool:
         if self.reference is None or not self.reference.offers(spec.clauses()[job.clause].capability):
@@ -205,6 +211,11 @@ class Runner:
         values = {name: getattr(failure, name) for name in Failure.__slots__}
         rank = _SECOND if job.check is None else _FOLLOWS
         return [Failure(**{**values, "clause": named, "rank": rank})]
+
+
+def _errors(violation: Violation) -> tuple[bool, bool]:
+    """Whether an error was expected, and whether one of the tree came."""
+    return isinstance(violation.expected, Err), isinstance(violation.got, Err)
 
 
 def _rank(job: Job, violation: Violation) -> int:

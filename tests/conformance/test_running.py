@@ -102,6 +102,31 @@ def test_what_the_reference_fails_too_is_an_error_of_the_kit(tmp_path: Path) -> 
     assert _runner(tmp_path).one(Job("KV-1:breaks", "KV-1", breaks)).status == "error"
 
 
+class _LosesTheFourth(ToyView):
+    def scan(self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False) -> Any:
+        rows = list(super().scan(begin, end, reverse=reverse, keys_only=keys_only))
+        return iter(rows[:3] + rows[4:] if keys_only else rows)
+
+
+def test_a_program_is_made_small_within_the_same_failure(tmp_path: Path) -> None:
+    """Keys made so simple that the store refuses them are another program: the kit is not blamed for the engine."""
+
+    def ranges(run: Run) -> None:
+        with run.session("store", classed=True) as session:
+            pairs = [[b"\x05\x01%06d" % n, b"v"] for n in range(6)]
+            session.do({"op": "put_range", "i": 5, "v": None, "pairs": pairs})
+            session.do({"op": "keys_in_range", "i": 5, "v": None, "first": b"", "last": b"\xff\xff"})
+
+    beats: list[int] = []
+    runner = _runner(tmp_path, _broken(_LosesTheFourth))
+    runner._alive = lambda: beats.append(1)
+    result = runner.one(Job("LIM-4:ranges", "LIM-4", ranges))
+    assert result.status == "fail", result.reason
+    assert len(result.failures[0].steps) == 2
+    assert "BadKey" not in result.reason
+    assert len(beats) > 3
+
+
 def test_skipped_and_vacuous_are_not_passed() -> None:
     """Levels need every MUST clause passed, or skipped because it was not declared."""
     capabilities: dict[str, Any] = {}

@@ -205,6 +205,15 @@ def test_slow_is_not_standing_still() -> None:
     told.set()
 
 
+def test_a_turn_that_was_lost_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that is given the turn in the instant of ending passes nothing on; the others go on all the same."""
+    schedule = Schedule(1, lambda namespace: namespace.get("__name__") == __name__, limit=10.0)
+    monkeypatch.setattr(schedule, "_pass_on", lambda worker: None)
+    ended: list[int] = []
+    assert schedule.run([lambda: ended.append(0), lambda: ended.append(1), lambda: ended.append(2)]) == []
+    assert sorted(ended) == [0, 1, 2]
+
+
 def test_a_deadlock_is_told() -> None:
     """Two locks taken in two orders: some schedule finds it, and says where each thread waits."""
     with pytest.raises(Deadlock, match="waits for another: thread"):

@@ -210,8 +210,9 @@ class Schedule:
                 return
 
     def _take_turn_away(self) -> None:
+        """From who blocks below Python; or from who was given it in the instant of ending, and passed nothing on."""
         stuck = self._running
-        if stuck is not None and not stuck.ended:
+        if stuck is not None:
             others = self._ready(stuck)
             if others:
                 stuck.away = True
