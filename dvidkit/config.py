@@ -292,12 +292,14 @@ class Environment:
     Attributes:
         admin_token: ``DVIDKIT_ADMIN_TOKEN``, or DVID's ``DVID_ADMIN_TOKEN``.
         jwt_secret: ``DVIDKIT_JWT_SECRET``, or DVID's ``DVID_JWT_SECRET_KEY``.
-        store: ``DVIDKIT_STORE``, the directory of the store that commands work on.
+        store: ``DVIDKIT_STORE``, the directory of the store that commands work on, or the URL of a running server.
+        token: ``DVIDKIT_TOKEN``, a user's, which commands show to a running server.
     """
 
     admin_token: str = ""
     jwt_secret: str = ""
     store: str = ""
+    token: str = ""
 
     @classmethod
     def of(cls, variables: Mapping[str, str] = os.environ) -> Environment:
@@ -306,4 +308,5 @@ class Environment:
             variables.get("DVIDKIT_ADMIN_TOKEN") or variables.get("DVID_ADMIN_TOKEN", ""),
             variables.get("DVIDKIT_JWT_SECRET") or variables.get("DVID_JWT_SECRET_KEY", ""),
             variables.get("DVIDKIT_STORE", ""),
+            variables.get("DVIDKIT_TOKEN", ""),
         )

@@ -47,8 +47,12 @@ class KeyValue(KeyValues):
         return to_json(self.keys())
 
     @endpoint("GET", "keyrange/{first}/{last}", returns=JSON, heavy=True)
+    @endpoint("GET", "keys/{first}/{last}", returns=JSON, heavy=True)
     def get_keyrange(self, request: Request) -> Response:
-        """The keys from ``first`` to ``last``, both included, in order. Neither need exist."""
+        """The keys from ``first`` to ``last``, both included, in order. Neither need exist.
+
+        ``keys/{first}/{last}`` is how older clients ask for it.
+        """
         return to_json(self.key_range(request.path["first"], request.path["last"]))
 
     # --- one value ---------------------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ Source: DVID ``server/rpc.go`` (``handleCommand``).
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
 
 import click
 
 from dvidkit.cli import reshape
 from dvidkit.cli.output import json_option, print_json, table
-from dvidkit.cli.stores import new_store, opened_kernel, split_settings, store_argument, store_option
+from dvidkit.cli.stores import new_store, split_settings, store_argument, store_option
+from dvidkit.cli.verbs import verbs
 from dvidkit.kernel import DEFAULT_ENGINE
-from dvidkit.repo import Repo, Version
 
 _note = click.option("-m", "--note", default="", help="Note of the version.")
 
@@ -49,11 +49,8 @@ def repos_new(alias: str, arguments: tuple[str, ...], path: str) -> None:
     unknown = set(settings) - {"uuid", "passcode"}
     if unknown or len(words) > 1:
         raise click.UsageError(f"repos new takes an alias, a description, uuid= and passcode=, not {arguments[-1]!r}")
-    with opened_kernel(path, write=True) as kernel:
-        made = kernel.repos.create(
-            alias, "".join(words), root=settings.get("uuid"), passcode=settings.get("passcode", "")
-        )
-        click.echo(made.uuid)
+    with verbs(path) as store:
+        click.echo(store.create_repo(alias, "".join(words), settings.get("uuid", ""), settings.get("passcode", "")))
 
 
 @repos.command("list")
@@ -61,23 +58,12 @@ def repos_new(alias: str, arguments: tuple[str, ...], path: str) -> None:
 @json_option
 def repos_list(path: str, *, as_json: bool) -> None:
     """List repos: root, alias, versions, data instances."""
-    with opened_kernel(path) as kernel:
-        found = [_summary(repo) for repo in kernel.repos]
+    with verbs(path, write=False) as store:
+        found = store.summaries()
     if as_json:
-        print_json(found)
+        print_json([{**asdict(each), "instances": list(each.instances)} for each in found])
     elif found:
-        click.echo(table([[each["uuid"], each["alias"], f"{each['versions']} versions"] for each in found]))
-
-
-def _summary(repo: Repo) -> dict[str, Any]:
-    return {
-        "uuid": repo.uuid,
-        "alias": repo.alias,
-        "description": repo.record.description,
-        "versions": len(repo.nodes),
-        "branches": {name: version.uuid for name, version in repo.branches().items()},
-        "instances": sorted(repo.instances),
-    }
+        click.echo(table([[each.uuid, each.alias, f"{each.versions} versions"] for each in found]))
 
 
 # --- repo VERSION … --------------------------------------------------------------------------------------------------
@@ -102,33 +88,31 @@ def repo_new(version: str, typename: str, name: str, arguments: tuple[str, ...],
     words, settings = split_settings(arguments)
     if words:
         raise click.UsageError(f"a setting is NAME=VALUE, not {words[0]!r}")
-    with opened_kernel(path, write=True) as kernel:
-        at = kernel.repos.resolve(version)
-        made = at.repo.create_instance(typename, name, at, **settings)
-        click.echo(made.uuid)
+    with verbs(path) as store:
+        click.echo(store.create_instance(version, typename, name, settings))
 
 
 @repo.command("branch")
 @click.argument("name")
-@click.argument("uuid", required=False)
+@click.argument("uuid", default="")
 @_note
 @store_option
 @click.pass_obj
-def repo_branch(version: str, name: str, uuid: str | None, note: str, path: str) -> None:
+def repo_branch(version: str, name: str, uuid: str, note: str, path: str) -> None:
     """Make an open version on a new branch below a committed one, and print its UUID."""
-    with opened_kernel(path, write=True) as kernel:
-        click.echo(kernel.repos.resolve(version).make_branch(name, note, uuid).uuid)
+    with verbs(path) as store:
+        click.echo(store.make_branch(version, name, note, uuid))
 
 
 @repo.command("newversion")
-@click.argument("uuid", required=False)
+@click.argument("uuid", default="")
 @_note
 @store_option
 @click.pass_obj
-def repo_newversion(version: str, uuid: str | None, note: str, path: str) -> None:
+def repo_newversion(version: str, uuid: str, note: str, path: str) -> None:
     """Make an open version below a committed one, on its branch, and print its UUID."""
-    with opened_kernel(path, write=True) as kernel:
-        click.echo(kernel.repos.resolve(version).new_version(note, uuid).uuid)
+    with verbs(path) as store:
+        click.echo(store.new_version(version, note, uuid))
 
 
 @repo.command("merge")
@@ -138,9 +122,8 @@ def repo_newversion(version: str, uuid: str | None, note: str, path: str) -> Non
 @click.pass_obj
 def repo_merge(version: str, others: tuple[str, ...], note: str, path: str) -> None:
     """Make an open version below this and the other committed versions, and print its UUID."""
-    with opened_kernel(path, write=True) as kernel:
-        parents: list[Version] = [kernel.repos.resolve(each) for each in (version, *others)]
-        click.echo(parents[0].repo.merge(parents, note).uuid)
+    with verbs(path) as store:
+        click.echo(store.merge((version, *others), note))
 
 
 # --- node VERSION … --------------------------------------------------------------------------------------------------
@@ -161,10 +144,8 @@ def node(ctx: click.Context, version: str) -> None:
 @click.pass_obj
 def node_commit(version: str, note: str, lines: tuple[str, ...], path: str) -> None:
     """Lock a version for ever: it takes no more writes and can have children."""
-    with opened_kernel(path, write=True) as kernel:
-        at = kernel.repos.resolve(version)
-        at.commit(note, lines)
-        click.echo(at.uuid)
+    with verbs(path) as store:
+        click.echo(store.commit(version, note, lines))
 
 
 @node.command("note")
@@ -173,9 +154,8 @@ def node_commit(version: str, note: str, lines: tuple[str, ...], path: str) -> N
 @click.pass_obj
 def node_note(version: str, text: str, path: str) -> None:
     """Replace the note of an open version."""
-    with opened_kernel(path, write=True) as kernel:
-        at = kernel.repos.resolve(version)
-        at.repo.set_note(at, text)
+    with verbs(path) as store:
+        store.set_note(version, text)
 
 
 @node.command("log")
@@ -184,9 +164,8 @@ def node_note(version: str, text: str, path: str) -> None:
 @click.pass_obj
 def node_log(version: str, lines: tuple[str, ...], path: str) -> None:
     """Append lines to the log of an open version."""
-    with opened_kernel(path, write=True) as kernel:
-        at = kernel.repos.resolve(version)
-        at.repo.add_log(at, lines)
+    with verbs(path) as store:
+        store.add_log(version, lines)
 
 
 node.add_command(repo_branch)

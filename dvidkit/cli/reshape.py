@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import click
 
-from dvidkit import branching, upkeep
-from dvidkit.cli.stores import opened_kernel, split_settings, store_option
-from dvidkit.kernel import Kernel
+from dvidkit.cli.stores import split_settings, store_option
+from dvidkit.cli.verbs import verbs
 
 _note = click.option("-m", "--note", default="", help="Note of the version.")
 _passcode = click.argument("passcode", default="", metavar="[PASSCODE]")
@@ -23,13 +22,12 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 @store_option
 def repos_delete(version: str, passcode: str, path: str, *, yes: bool) -> None:
     """Delete a repo with everything in it. UUID is that of its root, in full."""
-    with opened_kernel(path, write=True) as kernel:
-        repo = kernel.repos.resolve(version).repo
+    with verbs(path) as store:
+        repo = store.summary(version)
         if version != repo.uuid:
             raise click.UsageError(f"deleting a repo needs the full UUID of its root, {repo.uuid}")
-        _ask(f"Delete repo {repo.alias!r} with {len(repo.nodes)} versions?", yes=yes)
-        upkeep.delete_repo(repo, _word(passcode))
-        _wait(kernel)
+        _ask(f"Delete repo {repo.alias!r} with {repo.versions} versions?", yes=yes)
+        store.delete_repo(version, _word(passcode))
 
 
 @click.command("delete")
@@ -40,12 +38,11 @@ def repos_delete(version: str, passcode: str, path: str, *, yes: bool) -> None:
 @click.pass_obj
 def repo_delete(version: str, name: str, passcode: str, path: str, *, yes: bool) -> None:
     """Delete a data instance, named or by its data UUID, with its data in all versions."""
-    with opened_kernel(path, write=True) as kernel:
-        repo = kernel.repos.resolve(version).repo
-        instance = repo.instance_of_uuid(name) or repo.instance(name)
-        _ask(f"Delete {instance.name!r} of repo {repo.alias!r} in all versions?", yes=yes)
-        upkeep.delete_instance(instance, _word(passcode))
-        _wait(kernel)
+    with verbs(path) as store:
+        repo = store.summary(version)
+        called = repo.instance_called(name)
+        _ask(f"Delete {called!r} of repo {repo.alias!r} in all versions?", yes=yes)
+        store.delete_instance(version, called, _word(passcode))
 
 
 @click.command("rename")
@@ -56,8 +53,8 @@ def repo_delete(version: str, name: str, passcode: str, path: str, *, yes: bool)
 @click.pass_obj
 def repo_rename(version: str, old: str, new: str, passcode: str, path: str) -> None:
     """Give a data instance another name."""
-    with opened_kernel(path, write=True) as kernel:
-        upkeep.rename_instance(kernel.repos.resolve(version).repo.instance(old), new, _word(passcode))
+    with verbs(path) as store:
+        store.rename_instance(version, old, new, _word(passcode))
 
 
 @click.command("make-master")
@@ -66,8 +63,8 @@ def repo_rename(version: str, old: str, new: str, passcode: str, path: str) -> N
 @click.pass_obj
 def repo_make_master(version: str, old_master: str, path: str) -> None:
     """Call the branch that begins at VERSION master, and the old master by NAME."""
-    with opened_kernel(path, write=True) as kernel:
-        branching.make_master(kernel.repos.resolve(version), old_master)
+    with verbs(path) as store:
+        store.make_master(version, old_master)
 
 
 @click.command("hide-branch")
@@ -76,8 +73,8 @@ def repo_make_master(version: str, old_master: str, path: str) -> None:
 @click.pass_obj
 def repo_hide_branch(version: str, branch: str, path: str) -> None:
     """Leave the versions of a branch out of listings and names; their data stays."""
-    with opened_kernel(path, write=True) as kernel:
-        branching.hide_branch(kernel.repos.resolve(version).repo, branch)
+    with verbs(path) as store:
+        store.hide_branch(version, branch)
 
 
 @click.command("tag")
@@ -87,8 +84,8 @@ def repo_hide_branch(version: str, branch: str, path: str) -> None:
 @click.pass_obj
 def node_tag(version: str, name: str, note: str, path: str) -> None:
     """Give a committed version a name that works as its UUID."""
-    with opened_kernel(path, write=True) as kernel:
-        click.echo(branching.tag(kernel.repos.resolve(version), name, note).uuid)
+    with verbs(path) as store:
+        click.echo(store.tag(version, name, note))
 
 
 @click.command("resolve")
@@ -99,9 +96,8 @@ def node_tag(version: str, name: str, note: str, path: str) -> None:
 @click.pass_obj
 def repo_resolve(version: str, others: tuple[str, ...], data: tuple[str, ...], note: str, path: str) -> None:
     """Merge as `merge`; where versions disagree, the first that has a value decides. Prints the UUID."""
-    with opened_kernel(path, write=True) as kernel:
-        parents = [kernel.repos.resolve(each) for each in (version, *others)]
-        click.echo(branching.resolve(parents[0].repo, data, parents, note).uuid)
+    with verbs(path) as store:
+        click.echo(store.resolve((version, *others), data, note))
 
 
 def _word(argument: str) -> str:
@@ -112,8 +108,3 @@ def _word(argument: str) -> str:
 def _ask(question: str, *, yes: bool) -> None:
     if not yes:
         click.confirm(question, abort=True, err=True)
-
-
-def _wait(kernel: Kernel) -> None:
-    """Until the data is removed, so that nothing is left for the next start."""
-    kernel.repos.deletions.wait()

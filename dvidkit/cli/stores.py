@@ -24,14 +24,14 @@ instance_argument: Final = click.argument("instance", metavar="INSTANCE")
 
 
 def store_option(command: Command) -> Command:
-    """``-s PATH``, for commands whose first argument is DVID's and not the store."""
+    """``-s STORE``, for commands whose first argument is DVID's and not the store."""
     option = click.option(
         "-s",
         "--store",
         "path",
-        metavar="PATH",
+        metavar="STORE",
         callback=_store_path,
-        help="Directory of the store; unless given, that in DVIDKIT_STORE.",
+        help="Directory of the store, or URL of a running server; unless given, that in DVIDKIT_STORE.",
     )
     return option(command)
 
@@ -41,6 +41,11 @@ def _store_path(ctx: click.Context, parameter: click.Parameter, value: str | Non
     if not path:
         raise click.MissingParameter(ctx=ctx, param=parameter)
     return path
+
+
+def is_url(store: str) -> bool:
+    """Whether a store is named by the URL of a server that has it open."""
+    return store.lower().startswith(("http://", "https://"))
 
 
 def config_of(path: str, plugins: Plugins, *, write: bool) -> StoreConfig:

@@ -128,6 +128,28 @@ class RepoApi(Api):
     def _parents(self, document: dict[str, Any]) -> list[Any]:
         return [self.kernel.repos.resolve(parent) for parent in texts(document.get("parents"), "parents")]
 
+    @endpoint("POST", "api/repo/{uuid}/make-master", takes=JSON, role="admin")
+    def make_master(self, request: Request) -> Response:
+        """Call the branch that begins at this version master, and the old one otherwise: ``{"oldMaster": name}``."""
+        name = text(json_body(request, dict[str, Any]), "oldMaster", needed=True)
+        branching.make_master(self.version(request), name)
+        return Response()
+
+    @endpoint("POST", "api/repo/{uuid}/hide-branch", takes=JSON, role="admin")
+    def hide_branch(self, request: Request) -> Response:
+        """Leave the versions of a branch out of listings and names: ``{"branch": name}``. Their data stays."""
+        branch = text(json_body(request, dict[str, Any]), "branch", needed=True)
+        branching.hide_branch(self.repo(request), branch)
+        return Response()
+
+    @endpoint("POST", "api/repo/{uuid}/rename", takes=JSON, role="admin")
+    def rename_instance(self, request: Request) -> Response:
+        """Give a data instance another name: ``{"old": name, "new": name}``, with ``passcode`` if the repo has one."""
+        document = json_body(request, dict[str, Any])
+        old, new = (text(document, name, needed=True) for name in ("old", "new"))
+        upkeep.rename_instance(self.repo(request).instance(old), new, text(document, "passcode"))
+        return Response()
+
     @endpoint(
         "DELETE",
         "api/repo/{uuid}/{data}",

@@ -62,6 +62,7 @@ def test_the_table_is_dvids(kv: Any) -> None:
     assert rows == {
         ("GET", "keys"): False,
         ("GET", "keyrange/{first}/{last}"): False,
+        ("GET", "keys/{first}/{last}"): False,
         ("GET", "keyrangevalues/{first}/{last}"): False,
         ("GET", "key/{key}"): False,
         ("HEAD", "key/{key}"): False,
@@ -220,6 +221,7 @@ def test_listings_are_json_and_escaped(kv: Any) -> None:
     assert (json.loads(body_of(answer)), answer.media_type) == (KEYS, "application/json")
     assert json.loads(body_of(call(kv, "GET", "keyrange/b/q%22uote%5C"))) == ["b", "c d", 'q"uote\\']
     assert json.loads(body_of(call(kv, "GET", "keyrange/z/a"))) == []
+    assert json.loads(body_of(call(kv, "GET", "keys/b/d"))) == ["b", "c d"]
 
 
 # --- several values --------------------------------------------------------------------------------------------------
