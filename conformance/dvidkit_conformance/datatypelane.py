@@ -32,6 +32,8 @@ from dvidkit_conformance.session import Violation
 _STEPS: Final = 14
 _DRAWS: Final = 30
 _FULL: Final = 4
+_FOLLOWER: Final = 0.5
+"""What a datatype like another takes of the other's time."""
 _KINDS: Final = ("do", "child", "merge", "reopen", "refuse", "forbidden")
 _WEIGHTS: Final = (60, 16, 8, 4, 7, 5)
 _PLACED: Final = frozenset({"DT-1", "DT-2", "DT-3", "DT-5", "DT-9"})
@@ -52,7 +54,8 @@ def datatype_jobs(harness: Harness, names: Sequence[str], extra: Sequence[type[D
         for n, settings in enumerate(case.settings):
             if not follows or n == 0 or harness.scale:
                 subject = _Subject(datatype, case, dict(settings), n, follows=follows)
-                jobs += [Job(f"{clause}:{name}:{n}", clause, run) for clause, run in subject.jobs()]
+                weight = _FOLLOWER if follows else 1.0
+                jobs += [Job(f"{clause}:{name}:{n}", clause, run, weight=weight) for clause, run in subject.jobs()]
     order = {clause: n for n, clause in enumerate(spec.clauses())}
     return sorted(jobs, key=lambda job: (job.name.split(":")[1], order[job.clause]))
 

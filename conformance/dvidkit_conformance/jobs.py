@@ -57,12 +57,14 @@ class Job:
         clause: the clause it stands for.
         run: does it.
         check: the directed check, if it is one.
+        weight: how long it takes, beside other jobs of datatypes.
     """
 
     name: str
     clause: str
     run: Callable[[Run], None]
     check: Check | None = None
+    weight: float = 1.0
 
 
 def checks() -> list[Check]:

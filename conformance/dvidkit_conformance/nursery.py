@@ -173,9 +173,10 @@ def _preload() -> Plugins:
     """What every child needs. A plugin that does not load is told by the kit itself."""
     import hypothesis.stateful  # noqa: F401
 
-    from dvidkit_conformance import datatypelane, isolation  # noqa: F401
+    from dvidkit_conformance import datatypelane, isolation, spec  # noqa: F401
     from dvidkit_conformance.case import load_case
 
+    spec.clauses()
     plugins = Plugins()
     for datatype in plugins.datatypes.values():
         if datatype.conformance:

@@ -1,6 +1,6 @@
 """The jobs of one engine, shared out as tasks: several for its own clauses, one for each datatype.
 
-Tasks of all engines are done by one pool in order, large ones first, so that every core has work to the end.
+Tasks of all engines are done by one pool in order, long ones first, so that every core has work to the end.
 """
 
 from __future__ import annotations
@@ -18,8 +18,19 @@ from dvidkit_conformance.nursery import Nursery
 from dvidkit_conformance.running import JobResult
 
 _MOST_CORES: Final = 8
-_PARTS: Final = 4
-"""Tasks for an engine's own clauses."""
+_TOGETHER: Final = (
+    ("MERGE-9",),
+    ("MERGE-10",),
+    ("MERGE-8",),
+    ("ENG-ALL-1",),
+    ("DUR", "DEL-6", "BATCH-9", "REP"),
+    ("CONC",),
+    ("DUR-8",),
+    ("ENG-ALL-2", "ERR-7", "LIM"),
+)
+"""Clauses and groups whose jobs take long, or wait: each line a task, in the order in which they begin. Measured."""
+_PARTS: Final = 3
+"""Tasks for the rest of an engine's own clauses."""
 
 Done = tuple[list[JobResult], float, float]
 """Results, and when the task began and ended."""
@@ -56,18 +67,18 @@ class Share:
 
     def start(self, pool: Executor, nursery: Nursery) -> None:
         """Hand all tasks to the pool."""
+        for name, jobs in self._tasks():
+            self._futures.append(pool.submit(self._do, self._part(name, jobs), isolate=True, nursery=nursery))
+
+    def _tasks(self) -> list[tuple[str, list[Job]]]:
+        """Names and jobs; one task for an engine that every child has to be forked from here for."""
         own, typed = self._jobs
-        named = isinstance(self._task.engine, str)
-        parts = _PARTS if named else 1
-        tasks = {f"own{part}": [*own[part::parts]] for part in range(parts)}
-        shared: dict[str, list[Job]] = {}
+        if not isinstance(self._task.engine, str):
+            return [("own", [*own, *typed])] if own or typed else []
+        by_datatype: dict[str, list[Job]] = {}
         for job in typed:
-            shared.setdefault(job.name.split(":")[1], []).append(job)
-        for name, jobs in sorted(shared.items(), key=lambda each: -len(each[1])):
-            tasks.setdefault(name if named else "own0", []).extend(jobs)
-        for name, jobs in tasks.items():
-            if jobs:
-                self._futures.append(pool.submit(self._do, self._part(name, jobs), isolate=True, nursery=nursery))
+            by_datatype.setdefault(job.name.split(":")[1], []).append(job)
+        return [*_shared(own), *sorted(by_datatype.items(), key=lambda each: -sum(job.weight for job in each[1]))]
 
     def finished(self) -> tuple[list[JobResult], float]:
         """All results, and seconds from the first task's beginning to the last one's end."""
@@ -94,3 +105,22 @@ class Share:
             if self._stopped:
                 break
         return results, began, time.monotonic()
+
+
+def _shared(own: Sequence[Job]) -> list[tuple[str, list[Job]]]:
+    """An engine's own jobs as named tasks: those of ``_TOGETHER``, then the rest in equal parts."""
+    tasks: dict[str, list[Job]] = {names[0]: [] for names in _TOGETHER}
+    rest: list[Job] = []
+    for job in own:
+        tasks.get(_named(job.clause), rest).append(job)
+    parts = [(f"own{part}", rest[part::_PARTS]) for part in range(_PARTS)]
+    return [each for each in (*tasks.items(), *parts) if each[1]]
+
+
+def _named(clause: str) -> str:
+    """The task of a clause: that which names it, else that which names its group, else none."""
+    for name in (clause, clause.rpartition("-")[0]):
+        for names in _TOGETHER:
+            if name in names:
+                return names[0]
+    return ""

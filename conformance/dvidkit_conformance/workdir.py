@@ -16,8 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from dvidkit_conformance.lanes.image import unmount_below
-
 PREFIX: Final = "dvidkit-conform-"
 _TMPFS: Final = "/dev/shm"  # noqa: S108 - semantic lanes belong in memory; every run makes a directory of its own
 _HELD: Final = "held"
@@ -51,6 +49,8 @@ def sweep(parent: Path) -> list[Path]:
 
 def remove(path: Path) -> bool:
     """Remove a directory, even while a process that is about to end still makes files in it; whether it is gone."""
+    from dvidkit_conformance.lanes.image import unmount_below  # With it come all lanes: not before a run begins.
+
     for _ in range(_TRIES):
         unmount_below(path)
         shutil.rmtree(path, ignore_errors=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from dvidkit_conformance import spec
-from dvidkit_conformance.kit import Progress, check
+from dvidkit_conformance.kit import check
 from dvidkit_conformance.outcome import Report
 from dvidkit_conformance.reports.comparing import Saved
+from dvidkit_conformance.whole import Progress
 
 
 def again(saved: Saved, *, progress: Progress | None = None) -> Report:
