@@ -7,19 +7,20 @@ the outcome is as if they had come one after the other; if the common batch is r
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
-from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final, Protocol, cast
+
+import msgspec
 
 from dvidkit.access import Access
 from dvidkit.checksum import seal
 from dvidkit.contract import check_stored
+from dvidkit.deferred import logger
 from dvidkit.engine import Limits
 from dvidkit.errors import ConflictError, LimitError, StoreError, shown
 from dvidkit.holders import Holders
@@ -28,7 +29,7 @@ from dvidkit.ledger import Records
 from dvidkit.mutationlog import last_stamp
 from dvidkit.segment import Changes, Segment, Sizes, joined
 
-_LOG: Final = logging.getLogger("dvidkit.kernel.commit")
+_LOG: Final = logger("dvidkit.kernel.commit")
 _TOMBSTONE: Final = b"\x4f"
 _MAX_GROUP: Final = 64
 
@@ -44,8 +45,7 @@ class Gate(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Write:
+class Write(msgspec.Struct, eq=False):
     """One atomic change, as a caller hands it in."""
 
     segments: list[Segment]
@@ -60,14 +60,13 @@ class Write:
         return sum(len(segment.changes) for segment in self.segments)
 
 
-@dataclass(slots=True)
-class _Plan:
+class _Plan(msgspec.Struct):
     """Writes made into one batch; ``prepared`` once all of them are, and only the store can still refuse it."""
 
-    changes: Changes = field(default_factory=list)
-    pending: dict[bytes, bytes | None] = field(default_factory=dict)
-    expect: dict[bytes, bytes | None] = field(default_factory=dict)
-    tkeys: dict[bytes, set[bytes]] = field(default_factory=dict)
+    changes: Changes = []
+    pending: dict[bytes, bytes | None] = {}
+    expect: dict[bytes, bytes | None] = {}
+    tkeys: dict[bytes, set[bytes]] = {}
     several: bool = False
     prepared: bool = False
     owned: bool = False

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
 
 
 class _Deferred:
-    """Stands for a module until then. What was used is kept here, so that only the first use is slower."""
+    """Stands for an object until then. What was used is kept here, so that only the first use is slower."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
 
     def __getattr__(self, attribute: str) -> Any:
-        value = getattr(import_module(self._name), attribute)
+        value = getattr(self._make(), attribute)
         setattr(self, attribute, value)
         return value
 
@@ -25,7 +29,12 @@ def deferred(name: str) -> Any:
     For large modules that many programs never need, in the place of an import. Type checkers are given the import
     itself, under ``TYPE_CHECKING``. Whether the module is there at all is not looked at; ``first_absent`` does.
     """
-    return _Deferred(name)
+    return _Deferred(lambda: import_module(name))
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of this name. ``logging`` is imported when it is first told something. Thread-safe."""
+    return cast("logging.Logger", _Deferred(lambda: import_module("logging").getLogger(name)))
 
 
 def first_absent(*names: str) -> str | None:

@@ -7,7 +7,6 @@ method, path and documentation. Routing, help texts and the OpenAPI document are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -17,8 +16,7 @@ from dvidkit.errors import BadPayload, InvalidInputError, shown
 _ENDPOINTS: Final = "__dvidkit_endpoints__"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """One query argument of an endpoint.
 
     Attributes:
@@ -32,8 +30,7 @@ class Query:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One row of a table.
 
     Attributes:

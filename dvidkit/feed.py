@@ -7,13 +7,13 @@ growing pauses, before anything later is delivered. Every plugin has feeds of it
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit.checksum import seal, unseal
+from dvidkit.deferred import logger
 from dvidkit.mutationlog import MutationLog, MutationRecord
 from dvidkit.mutations import Event, Mutation
 from dvidkit.segment import Changes, Segment
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dvidkit.kernel import Kernel
     from dvidkit.store import Store
 
-_LOG: Final = logging.getLogger("dvidkit.kernel.feed")
+_LOG: Final = logger("dvidkit.kernel.feed")
 _CURSOR: Final = b"\x03\x05"
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 30.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
 from dvidkit.assignment import Assignment
 from dvidkit.copymarks import refuse_unfinished
+from dvidkit.deferred import logger
 from dvidkit.engine import Durability, StoreConfig
 from dvidkit.errors import BadConfig, shown
 from dvidkit.feed import Feeds
@@ -19,7 +19,7 @@ from dvidkit.repos import FIRST_MUTATION_ID, Repos
 from dvidkit.store import Store
 from dvidkit.workers import Workers
 
-_LOG: Final = logging.getLogger("dvidkit.kernel")
+_LOG: Final = logger("dvidkit.kernel")
 DEFAULT_ENGINE: Final = "lmdb"
 DEFAULT_STORE: Final = "default"
 

@@ -20,9 +20,10 @@ Source: DVID ``storage/context.go`` and ``storage/keyvalue.go``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import index, itemgetter
 from typing import Final, Literal, NewType
+
+import msgspec
 
 from dvidkit.errors import BadKey, BadType, OutOfBounds, shown
 
@@ -103,8 +104,7 @@ def _class_byte(tkey_class: int, what: str = "TKey class") -> int:
     return tkey_class
 
 
-@dataclass(frozen=True, slots=True)
-class TKeyClass:
+class TKeyClass(msgspec.Struct, frozen=True):
     """One class of TKeys of a datatype, with the layout that keeps its TKeys prefix-free.
 
     Exactly one of the two layouts is given:
@@ -218,8 +218,7 @@ _last_byte: Final = itemgetter(-1)
 # --- full keys -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class DataKey:
+class DataKey(msgspec.Struct, frozen=True):
     """A data key taken apart."""
 
     instance: InstanceID
@@ -234,15 +233,13 @@ class DataKey:
         return self.mark == TOMBSTONE_MARK
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataKey:
+class MetadataKey(msgspec.Struct, frozen=True):
     """A metadata key taken apart."""
 
     tkey: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BlobKey:
+class BlobKey(msgspec.Struct, frozen=True):
     """A blob key taken apart."""
 
     digest: bytes

@@ -6,16 +6,16 @@ checks it does not make. Snapshots and scans that are open while the store is re
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from dvidkit.access import Access
 from dvidkit.commit import Target
+from dvidkit.deferred import deferred
 from dvidkit.engine import ByteStore, Engine, Loss, Snapshot, StoreConfig
 from dvidkit.errors import (
     ConflictError,
@@ -29,6 +29,11 @@ from dvidkit.errors import (
     UnsupportedError,
 )
 from dvidkit.segment import Changes
+
+if TYPE_CHECKING:
+    import ctypes
+else:
+    ctypes = deferred("ctypes")
 
 _HARMLESS: Final = (ConflictError, InvalidInputError, UnsupportedError, ReadOnlyStore, StoreBusy, StoreClosed)
 """Refusals after which a store is as good as before."""
@@ -103,7 +108,7 @@ class Lifecycle(Target):
         self._closed = False
         self._changing = threading.Lock()
         self._watched: weakref.WeakSet[Watched] = weakref.WeakSet()
-        os.register_at_fork(after_in_child=_InChild(self))
+        os.register_at_fork(before=_ready_to_fork, after_in_child=_InChild(self))
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -316,6 +321,11 @@ class _InChild:
         lifecycle = self._lifecycle()
         if lifecycle is not None:
             lifecycle.forked()
+
+
+def _ready_to_fork() -> None:
+    """Import what ``keep_for_ever`` needs: in the child an import may wait for a lock of a thread that is not there."""
+    _ = ctypes.pythonapi
 
 
 def _fields(config: StoreConfig) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from dvidkit import records
 from dvidkit.context import MetadataContext
@@ -27,8 +28,7 @@ _REVISION: Final = records.REVISION.key()
 _REVISION_KEY: Final = metadata_key(_REVISION)
 
 
-@dataclass(frozen=True, slots=True)
-class Everything:
+class Everything(msgspec.Struct, frozen=True):
     """All metadata of a store: repos by id, versions and instances with the id of their repo."""
 
     repos: list[RepoRecord]

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from dvidkit import checksum
 from dvidkit.errors import InvalidInputError, UnknownInstance
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from dvidkit.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened to a data instance, told to the instances that are synced to it.
 
     Attributes:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import pluggy
 
 from dvidkit import hookspecs
@@ -26,8 +26,7 @@ FIRST_PARTY: Final = "dvidkit"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedPlugin:
+class LoadedPlugin(msgspec.Struct, frozen=True):
     """A plugin as it was found.
 
     Attributes:
@@ -45,15 +44,14 @@ class LoadedPlugin:
     failures: tuple[PluginError, ...] = ()
 
 
-@dataclass(slots=True)
-class _Source:
+class _Source(msgspec.Struct):
     name: str
     distribution: str
     version: str
     load: Callable[[], Any]
-    engines: list[str] = field(default_factory=list)
-    datatypes: list[str] = field(default_factory=list)
-    failures: list[PluginError] = field(default_factory=list)
+    engines: list[str] = []
+    datatypes: list[str] = []
+    failures: list[PluginError] = []
 
 
 class Plugins:

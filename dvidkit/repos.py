@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import uuid as uuids
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from dvidkit.deferred import logger
 from dvidkit.errors import (
     AmbiguousUUID,
     ConflictError,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
     from dvidkit.kernel import Kernel
 
-_LOG: Final = logging.getLogger("dvidkit.kernel.repos")
+_LOG: Final = logger("dvidkit.kernel.repos")
 _UUID: Final = re.compile(r"[0-9a-f]{32}")
 _REFERENCE: Final = re.compile(r"(?P<prefix>[^:~^]*)(?::(?P<branch>[^~^]*))?(?P<steps>(?:[~^][0-9]{0,9})*)")
 _STEP: Final = re.compile(r"([~^])([0-9]*)")

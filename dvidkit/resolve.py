@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from dvidkit.access import Access
 from dvidkit.context import VersionedContext
@@ -19,8 +20,7 @@ from dvidkit.keys import DATA_MARK, SUFFIX_SIZE, VersionID, max_version_key, min
 from dvidkit.versions import Ancestry
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """Several live values for one TKey: the versions that wrote them, greatest first."""
 
     tkey: bytes

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from operator import add, itemgetter, lt
 from typing import Any, Final, NamedTuple, cast
+
+import msgspec
 
 from dvidkit.checksum import SEAL, crc32, seal
 from dvidkit.context import Context, InstanceContext, MetadataContext, VersionedContext
@@ -62,8 +63,7 @@ def lengths(parts: Collection[bytes]) -> tuple[int, int]:
     return max(found, default=0), sum(map(len, parts))
 
 
-@dataclass(slots=True)
-class Segment:
+class Segment(msgspec.Struct):
     """Changes of one kind within a write.
 
     Attributes:

@@ -22,15 +22,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import tomllib
 import uuid
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
 
 from dvidkit.deferred import deferred
 from dvidkit.engine import StoreConfig
@@ -38,8 +38,10 @@ from dvidkit.errors import BadConfig, StoreError, StoreFull, StoreLocked, StoreM
 
 if TYPE_CHECKING:
     import shutil
+    import tomllib
 else:
     shutil = deferred("shutil")
+    tomllib = deferred("tomllib")
 
 MARKER: Final = "dvidkit.toml"
 LOCK: Final = "dvidkit.lock"
@@ -49,8 +51,7 @@ ANY_LAYOUT: Final = -1
 """For a claim that does not read the engine's files, whole or not."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreMarker:
+class StoreMarker(msgspec.Struct, frozen=True):
     """What the marker of a store directory says; see the table above. Missing or mistyped entries are empty."""
 
     format: int
@@ -74,7 +75,7 @@ def read_marker(path: str | Path) -> StoreMarker:
         StoreMismatch: the marker cannot be read.
     """
     try:
-        entries = tomllib.loads(Path(path, MARKER).read_text("utf-8"))
+        entries = _entries(Path(path, MARKER).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise StoreMissing(f"there is no store at {path}", path=str(path), engine="") from None
     except OSError as error:
@@ -89,6 +90,19 @@ def read_marker(path: str | Path) -> StoreMarker:
         _entry(entries, "created", str),
         _entry(entries, "ready", bool),
     )
+
+
+def _entries(text: str) -> Mapping[str, object]:
+    """The entries of a marker. As we write them, each has a line, and a value that is the same in JSON.
+
+    Raises:
+        ValueError: it is not TOML.
+    """
+    lines = [line.partition("=") for line in text.splitlines() if not line.startswith("#")]
+    try:
+        return {name.strip(): msgspec.json.decode(value) for name, _, value in lines}
+    except msgspec.DecodeError:
+        return tomllib.loads(text)
 
 
 _Entry = TypeVar("_Entry", int, str, bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 import uuid
 from typing import Final
@@ -10,12 +9,13 @@ from typing import Final
 import msgspec
 
 from dvidkit.checksum import seal, unseal
+from dvidkit.deferred import logger
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import CorruptData, ReadOnlyStore, StoreError, StoreMismatch
 from dvidkit.lifecycle import Lifecycle
 from dvidkit.recount import batches, recounted
 
-_LOG: Final = logging.getLogger("dvidkit.kernel.storerecord")
+_LOG: Final = logger("dvidkit.kernel.storerecord")
 FORMAT: Final = 2
 """Format 1 had completeness records of data alone; a store of it is raised when it is opened for writing."""
 

@@ -6,7 +6,6 @@ batches, by ``Deletions``; if the process ends before that is done, the next one
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import msgspec
 
 from dvidkit import records
 from dvidkit.context import DataContext
+from dvidkit.deferred import logger
 from dvidkit.errors import BadConfig, InstanceExists, InvalidInputError, StoreClosed, UnknownInstance, UnknownUUID
 from dvidkit.instance import DataInstance
 from dvidkit.metadata import now
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
     from dvidkit.repos import Repos
 
-_LOG: Final = logging.getLogger("dvidkit.kernel.upkeep")
+_LOG: Final = logger("dvidkit.kernel.upkeep")
 
 
 def rename_instance(instance: DataInstance, name: str, passcode: str = "") -> None:

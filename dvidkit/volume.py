@@ -6,15 +6,15 @@ version, with no further line. Nothing is stored for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
+
+import msgspec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeInfo:
+class VolumeInfo(msgspec.Struct, frozen=True):
     """A volume as one version sees it.
 
     Attributes:

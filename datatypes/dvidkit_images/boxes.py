@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice, product
 from typing import Final, NamedTuple, Self, SupportsIndex
+
+import msgspec
 
 from dvidkit.errors import BadType, LimitError, OutOfBounds, shown
 from dvidkit_images.keys import BLOCK_HEAD
@@ -46,8 +47,7 @@ class _Span(NamedTuple):
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(msgspec.Struct, frozen=True):
     """A box of voxels with 32-bit coordinates. A side of 0 makes it empty.
 
     Attributes:

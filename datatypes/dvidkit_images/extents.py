@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import msgspec
@@ -19,8 +18,7 @@ class _Points(msgspec.Struct):
     MaxPoint: tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Extents:
+class Extents(msgspec.Struct, frozen=True):
     """A box in voxels; both corners are included.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from dvidkit.deferred import deferred
 from dvidkit.errors import InvalidInputError, LimitError, OutOfBounds
@@ -35,8 +36,7 @@ _CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1
 Point = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Parallelogram:
+class Parallelogram(msgspec.Struct, frozen=True):
     """A rectangle, or any parallelogram, in space. Points are x, y, z in the units of the voxel size.
 
     Attributes:

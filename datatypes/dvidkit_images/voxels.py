@@ -6,9 +6,10 @@ Inside, a volume is always three-dimensional with one *packed* value for a voxel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from dvidkit.deferred import deferred
 from dvidkit.errors import BadPayload, BadType
@@ -23,8 +24,7 @@ else:
     Array = Any
 
 
-@dataclass(frozen=True)
-class Voxel:
+class Voxel(msgspec.Struct, frozen=True, dict=True):
     """A kind of voxel.
 
     Attributes:

@@ -7,8 +7,9 @@ follows RFC 9110 with one range: it is clamped to the value, and one that cannot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Self
+
+import msgspec
 
 from dvidkit.errors import InvalidInputError, OutOfBounds, shown
 
@@ -20,8 +21,7 @@ class Unsatisfiable(Exception):
     """A ``Range`` header asks for bytes of which the value has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ByteRange:
+class ByteRange(msgspec.Struct, frozen=True):
     """Bytes ``start`` to ``end``, both included."""
 
     start: int
@@ -51,8 +51,7 @@ class ByteRange:
         return value[self.start : self.end + 1]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """A key whose value is asked for, or the part of it that is."""
 
     key: str

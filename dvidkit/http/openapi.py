@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 import dvidkit
 from dvidkit.endpoints import Endpoint

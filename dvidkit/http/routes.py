@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
+
+from msgspec.structs import replace
 
 from dvidkit.endpoints import Endpoint, Response
 from dvidkit.http.status import HTTPError

@@ -6,11 +6,18 @@ ever, and so, or with a crash, ends an orderly exit: RocksDB waits for its threa
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from typing import TYPE_CHECKING
+
+from dvidkit.deferred import deferred
+
+if TYPE_CHECKING:
+    import ctypes
+else:
+    ctypes = deferred("ctypes")
 
 
 @cache

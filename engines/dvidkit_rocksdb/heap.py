@@ -6,11 +6,17 @@ pieces of up to 32 MiB are kept for later, and merging tables of values of a MiB
 
 from __future__ import annotations
 
-import ctypes
 import os
 from contextlib import suppress
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from dvidkit.deferred import deferred
+
+if TYPE_CHECKING:
+    import ctypes
+else:
+    ctypes = deferred("ctypes")
 
 _MAPPED_FROM: Final = 512 << 10
 """Bytes: blocks of images and keys are smaller and stay cheap; values that RocksDB holds several of at once are not."""

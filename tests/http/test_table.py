@@ -290,5 +290,5 @@ def test_head_answers_as_get(make_service: Any, secret: str) -> None:
         asker.typename, asker.row = typename, row
         good = samples(typename, row)[0]
         status = asker.ask(good)
-        asker.row = type(row)("HEAD", *[getattr(row, name) for name in row.__dataclass_fields__ if name != "method"])
+        asker.row = type(row)("HEAD", *[getattr(row, name) for name in row.__struct_fields__ if name != "method"])
         assert asker.ask(good) == status, row.path

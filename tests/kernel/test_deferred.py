@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from dvidkit.deferred import deferred, first_absent
+from dvidkit.deferred import deferred, first_absent, logger
 
 _OPENING = """
 import sys
@@ -17,7 +18,8 @@ before = set(sys.modules)
 import dvidkit
 with dvidkit.open(sys.argv[1]) as kernel:
     print([repo.alias for repo in kernel.repos], sorted(kernel.repos.resolve("5" * 32).repo.instances))
-print(sorted({"numpy", "PIL", "cramjam"} & (set(sys.modules) - before)))
+large = {"numpy", "PIL", "cramjam", "concurrent.futures", "ctypes", "logging", "tomllib"}
+print(sorted(large & (set(sys.modules) - before)))
 """
 
 
@@ -46,6 +48,14 @@ def test_threads_import_a_module_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found == [sys.modules["late_two"].value] * 8
 
 
+def test_a_logger_is_the_one_of_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    """What it is told goes where ``logging`` has lines of that name go."""
+    late = logger("dvidkit.test")
+    late.warning("%d rows", 3)
+    assert caplog.record_tuples == [("dvidkit.test", logging.WARNING, "3 rows")]
+    assert late.handlers is logging.getLogger("dvidkit.test").handlers
+
+
 def test_a_module_that_is_not_there() -> None:
     """It is named without being used; its use says so as an import does."""
     assert first_absent("json", "not_there", "neither") == "not_there"
@@ -55,7 +65,7 @@ def test_a_module_that_is_not_there() -> None:
 
 
 def test_opening_a_store_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
-    """A store with instances of every datatype opens without arrays and pictures."""
+    """A store with instances of every datatype opens without arrays, pictures, logs, threads of its own and ctypes."""
     import dvidkit
 
     with dvidkit.open(str(tmp_path / "store")) as kernel:

@@ -16,7 +16,7 @@ import pytest
 
 from dvidkit.engine import StoreConfig
 from dvidkit.errors import BadConfig, StoreError, StoreFull, StoreLocked, StoreMismatch, StoreMissing
-from dvidkit.storedir import DATA, LOCK, MARKER, StoreDirectory, destroy, os_error, write_file
+from dvidkit.storedir import DATA, LOCK, MARKER, StoreDirectory, destroy, os_error, read_marker, write_file
 
 
 def config(path: Path | str, **settings: Any) -> StoreConfig:
@@ -195,6 +195,16 @@ class TestForeign:
             claim(made)
         assert (made / DATA / "rows").exists()
         assert (made / MARKER).read_bytes() == text
+
+    def test_marker_written_otherwise(self, made: Path) -> None:
+        """A marker is TOML: spaces, quotes and comments do not matter."""
+        plain = read_marker(made)
+        text = (
+            (made / MARKER).read_text("utf-8").replace('"', "'").replace(" = ", "  =\t").replace("\n", " # as it was\n")
+        )
+        assert "'" in text
+        (made / MARKER).write_text(text, "utf-8")
+        assert read_marker(made) == plain
 
     def test_lost_data_directory(self, made: Path) -> None:
         """A marker without its data is an error, not an empty store."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -14,6 +13,7 @@ from dvidkit_images.kinds import Uint8Images, Uint16Images
 from dvidkit_keyvalue.endpoints import KeyValue
 from dvidkit_keyvalue.keys import KEY
 from dvidkit_roi.datatype import Roi
+from msgspec.structs import replace
 
 from dvidkit import envelope
 from dvidkit.keys import TKeyClass
