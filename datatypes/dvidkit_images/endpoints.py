@@ -59,6 +59,12 @@ _THROTTLE: Final = Query("throttle", "answer 503 at once if too many heavy reque
 _ROI: Final = Query("roi", "a region of this repo, as name or name,uuid: voxels outside are background, or kept")
 _ATTENUATION: Final = Query("attenuation", "with roi, of 8-bit voxels: those outside lose so many bits (1 to 7)")
 _MUTATE: Final = Query("mutate", "taken for DVID's clients; every write may change what was there", ("true", "false"))
+_POST_RAW: Final = (
+    _MUTATE,
+    _ROI,
+    _THROTTLE,
+    Query("unaligned", "take a box that does not begin and end between blocks", ("true",)),
+)
 _COMPRESSION: Final = Query(
     "compression",
     "payload of the blocks: as they are stored (with lz4, four bytes of raw size first), as JPEG if they are, or raw",
@@ -165,17 +171,18 @@ class ImageEndpoints(Images):
             return self._volume(request)
         return self._picture(cast(Plane, shape), request, isotropic=True)
 
-    @endpoint("POST", "raw/{dims}/{size}/{offset}", query=(_MUTATE, _ROI, _THROTTLE), takes=BINARY, heavy=True)
-    @endpoint("POST", "raw/{dims}/{size}/{offset}/{format}", query=(_MUTATE, _ROI, _THROTTLE), takes=BINARY, heavy=True)
+    @endpoint("POST", "raw/{dims}/{size}/{offset}", query=_POST_RAW, takes=BINARY, heavy=True)
+    @endpoint("POST", "raw/{dims}/{size}/{offset}/{format}", query=_POST_RAW, takes=BINARY, heavy=True)
     def post_raw(self, request: Request) -> Response:
         """Write a box of voxels that begins and ends between blocks; the body is as ``GET`` returns it.
 
-        One atomic change. The extents grow around the box. With ``roi`` voxels outside the region stay as they are.
+        One atomic change. The extents grow around the box. With ``roi`` voxels outside the region stay as they are;
+        with ``unaligned=true`` a box may begin and end anywhere, and the other voxels of its blocks stay.
         """
         if _shape_of(request) != _VOLUME:
             raise InvalidInputError("only boxes (0_1_2) can be written, not slices")
         box = self._box(*_box_of(request))
-        if not box.aligned(self.block_zyx):
+        if not (box.aligned(self.block_zyx) or request.flag("unaligned")):
             raise OutOfBounds(
                 f"a box at {box.offset_zyx[::-1]} of size {box.shape_zyx[::-1]} does not begin and end between blocks"
             )

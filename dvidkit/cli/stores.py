@@ -19,6 +19,7 @@ from dvidkit.storedir import read_marker
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 store_argument: Final = click.argument("path", metavar="PATH", type=click.Path())
+served_argument: Final = click.argument("path", metavar="STORE", type=click.Path())
 version_argument: Final = click.argument("version", metavar="VERSION")
 instance_argument: Final = click.argument("instance", metavar="INSTANCE")
 
@@ -54,7 +55,10 @@ def config_of(path: str, plugins: Plugins, *, write: bool) -> StoreConfig:
     Raises:
         StoreMissing, StoreMismatch: no store there, or none that can be read.
         UnknownEngine: its engine is not installed.
+        UnsupportedError: a server is named.
     """
+    if is_url(path):
+        raise UnsupportedError(f"this works on the directory of a store, not on a server ({path})", capability="server")
     engine = plugins.engine(read_marker(path).engine)
     read_only = not write and Capability.READ_ONLY in engine.capabilities.features
     return StoreConfig(engine.name, path, create=False, read_only=read_only)

@@ -7,14 +7,15 @@ from typing import IO
 
 import click
 
+from dvidkit.cli.instances import opened_instance
 from dvidkit.cli.output import Failure, json_option, print_json
-from dvidkit.cli.stores import instance_argument, opened_kernel, store_argument, usable, version_argument
+from dvidkit.cli.stores import instance_argument, served_argument, version_argument
 
 _key = click.argument("key")
 
 
 @click.command()
-@store_argument
+@served_argument
 @version_argument
 @instance_argument
 @_key
@@ -23,8 +24,8 @@ def get(path: str, version: str, instance: str, key: str) -> None:
 
     Exit code 1 if there is none.
     """
-    with opened_kernel(path) as kernel:
-        value = usable(kernel.repos.resolve(version)[instance], "get").get(key)
+    with opened_instance(path, version, instance, "get") as view:
+        value = view.get(key)
     if value is None:
         raise Failure(f"instance {instance!r} has no key {key!r} at {version}")
     sys.stdout.buffer.write(value)
@@ -32,20 +33,19 @@ def get(path: str, version: str, instance: str, key: str) -> None:
 
 
 @click.command()
-@store_argument
+@served_argument
 @version_argument
 @instance_argument
 @_key
 @click.option("-f", "--file", type=click.File("rb"), default="-", help="Read the value from here; stdin unless given.")
 def put(path: str, version: str, instance: str, key: str, file: IO[bytes]) -> None:
     """Set a value to what stdin holds, byte for byte."""
-    with opened_kernel(path, write=True) as kernel:
-        view = usable(kernel.repos.resolve(version)[instance], "put")
+    with opened_instance(path, version, instance, "put", write=True) as view:
         view.put(key, file.read())
 
 
 @click.command()
-@store_argument
+@served_argument
 @version_argument
 @instance_argument
 @_key
@@ -54,20 +54,20 @@ def delete(path: str, version: str, instance: str, key: str) -> None:
 
     A key that does not exist is no error.
     """
-    with opened_kernel(path, write=True) as kernel:
-        usable(kernel.repos.resolve(version)[instance], "delete").delete(key)
+    with opened_instance(path, version, instance, "delete", write=True) as view:
+        view.delete(key)
 
 
 @click.command()
-@store_argument
+@served_argument
 @version_argument
 @instance_argument
 @json_option
 @click.option("-0", "--null", is_flag=True, help="End each key with a NUL byte instead of a line end.")
 def keys(path: str, version: str, instance: str, *, as_json: bool, null: bool) -> None:
     """List keys, one a line, in the order of their bytes."""
-    with opened_kernel(path) as kernel:
-        found = usable(kernel.repos.resolve(version)[instance], "keys").keys()
+    with opened_instance(path, version, instance, "keys") as view:
+        found = view.keys()
         if as_json:
             print_json(list(found))
             return

@@ -128,9 +128,9 @@ class Verbs(Protocol):
 def verbs(store: str, *, write: bool = True) -> Iterator[Verbs]:
     """The verbs of the store at a path, which is open meanwhile, or of the server at a URL."""
     if is_url(store):
-        from dvidkit.cli.remote import ServerVerbs
+        from dvidkit.cli.remote import Server, ServerVerbs
 
-        yield ServerVerbs(store)
+        yield ServerVerbs(Server(store))
         return
     with opened_kernel(store, write=write) as kernel:
         yield StoreVerbs(kernel)

@@ -6,20 +6,23 @@ and says in its extended metadata what DVID's image types say (``Values``, ``Blo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from dvidkit.cli.instances import opened_instance
 from dvidkit.cli.output import Progress
 from dvidkit.cli.stores import (
     instance_argument,
+    is_url,
     opened_kernel,
     point,
+    served_argument,
     sides,
     split_settings,
-    store_argument,
     usable,
     version_argument,
 )
@@ -70,8 +73,7 @@ class Shape:
             self.channels = len(values)
             x, y, z = about["BlockSize"]
         except (KeyError, IndexError, TypeError, ValueError):
-            name = view.instance.record.typename
-            raise UnsupportedError(f"datatype {name!r} does not say what its voxels are", capability="volume") from None
+            raise UnsupportedError("its datatype does not say what its voxels are", capability="volume") from None
         self.block_zyx: Triple = (z, y, x)
         low, high = about.get("MinPoint"), about.get("MaxPoint")
         self.extents = (tuple(low[::-1]), tuple(high[::-1])) if low and high else None
@@ -81,7 +83,7 @@ class Shape:
 
 
 @click.command("import")
-@store_argument
+@served_argument
 @version_argument
 @instance_argument
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -112,16 +114,18 @@ def import_(
     words, chosen = split_settings(settings)
     if words or (chosen and not typename):
         raise click.UsageError("-c takes NAME=VALUE, and needs --create")
-    with _opened(files, array) as volume, opened_kernel(path, write=True) as kernel:
-        at = kernel.repos.resolve(version)
-        if at.locked:
-            raise VersionLocked(f"version {at.uuid} is committed and takes no writes", uuid=at.uuid)
-        made = _to_be_made(at, typename, instance, chosen) if typename else None
-        shape = Shape(usable(made.at(at) if made else at[instance], "read", "write"))
-        _check_fits(volume, shape, offset, cast=cast)
+    with _opened(files, array) as volume:
+
+        def check(view: Any) -> None:
+            _check_fits(volume, Shape(view), offset, cast=cast)
+
         if typename:
-            at.repo.create_instance(typename, instance, at, **chosen)
-        _write(volume, at[instance], shape, offset)
+            target = _made_instance(path, version, instance, typename, chosen, check)
+        else:
+            target = opened_instance(path, version, instance, "read", "write", write=True)
+        with target as view:
+            check(view)
+            _write(volume, view, Shape(view), offset)
     z, y, x = volume.shape_zyx
     click.echo(f"wrote {x} x {y} x {z} voxels (x, y, z) to {instance}")
 
@@ -140,6 +144,22 @@ def _need_images() -> None:
     except ImportError as error:
         raise MissingExtra(f"volumes need numpy and Pillow: {_INSTALL}", plugin="images", install=_INSTALL) from error
     del np, PIL
+
+
+@contextmanager
+def _made_instance(
+    path: str, version: str, name: str, typename: str, settings: Mapping[str, str], check: Callable[[Any], None]
+) -> Iterator[Any]:
+    """An instance that is made after the check, of a store."""
+    if is_url(path):
+        raise click.UsageError(f"on a server, make it first: dvidkit repo {version} new {typename} {name}")
+    with opened_kernel(path, write=True) as kernel:
+        at = kernel.repos.resolve(version)
+        if at.locked:
+            raise VersionLocked(f"version {at.uuid} is committed and takes no writes", uuid=at.uuid)
+        check(usable(_to_be_made(at, typename, name, settings).at(at), "read", "write"))
+        at.repo.create_instance(typename, name, at, **settings)
+        yield at[name]
 
 
 def _to_be_made(at: Version, typename: str, name: str, settings: Mapping[str, str]) -> DataInstance:
@@ -203,7 +223,7 @@ def _steps(begin: int, size: int, step: int) -> Iterator[int]:
 
 
 @click.command()
-@store_argument
+@served_argument
 @version_argument
 @instance_argument
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
@@ -229,8 +249,7 @@ def export(
     _need_images()
     if target.exists():
         raise AlreadyExistsError(f"there is something at {target} already", path=str(target))
-    with opened_kernel(path) as kernel:
-        view = usable(kernel.repos.resolve(version)[instance], "read")
+    with opened_instance(path, version, instance, "read") as view:
         shape = Shape(view)
         begin, counts = _box(shape, offset, size)
         _read(view, shape, begin, counts, target, images)

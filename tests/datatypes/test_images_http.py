@@ -126,10 +126,21 @@ def test_post_and_get_of_every_type(repo: Repo) -> None:
         assert view.extents().points() == {"MinPoint": [4, -3, 2], "MaxPoint": [11, 2, 5]}
 
 
+def test_a_box_between_which_blocks_it_likes(gray: Any) -> None:
+    """With ``unaligned=true`` any box is written, and only it."""
+    wanted = np.frombuffer(body_of(call(gray, "GET", "raw/0_1_2/12_9_8/0_0_0")), np.uint8).reshape(8, 9, 12).copy()
+    wanted[1:4, 2:7, 3:8] = 77
+    assert call(gray, "POST", "raw/0_1_2/5_5_3/3_2_1?unaligned=true", bytes([77]) * 75).body == b""
+    assert body_of(call(gray, "GET", "raw/0_1_2/12_9_8/0_0_0")) == wanted.tobytes()
+
+
 @pytest.mark.parametrize(
     ("url", "error"),
     [
         ("raw/0_1_2/4_3_2/1_0_0", OutOfBounds),
+        ("raw/0_1_2/4_3_2/1_0_0?unaligned=false", OutOfBounds),
+        ("raw/0_1_2/4_3_2/2147483645_0_0?unaligned=true", OutOfBounds),
+        ("raw/0_1_2/5_3_2/1_0_0?unaligned=true", BadPayload),
         ("raw/0_1_2/4_3_1/0_0_0", OutOfBounds),
         ("raw/0_1_2/0_3_2/0_0_0", OutOfBounds),
         ("raw/0_1_2/-4_3_2/0_0_0", OutOfBounds),

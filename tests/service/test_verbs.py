@@ -25,10 +25,10 @@ class Command:
     def __init__(self, store: str) -> None:
         self.store = store
 
-    def run(self, *words: str, code: int = 0, env: dict[str, str] | None = None) -> Result:
+    def run(self, *words: str, code: int = 0, env: dict[str, str] | None = None, stdin: bytes | None = None) -> Result:
         """Run it; no traceback may be shown, and what fails says so in one line."""
         environment = {"DVIDKIT_STORE": self.store, "DVIDKIT_ADMIN_TOKEN": None, **(env or {})}
-        result = CliRunner().invoke(main, words, env=environment)
+        result = CliRunner().invoke(main, words, env=environment, input=stdin)
         assert result.exit_code == code, (result.output, result.exception)
         assert "Traceback" not in result.output
         assert code != 1 or (result.stdout == "" and result.stderr.count("\n") == 1), result.output
@@ -114,6 +114,60 @@ def test_what_is_refused(command: Command) -> None:
     assert "ffff" in command.fails("node", "ffff", "commit")
     assert "full UUID" in command.run("repos", "delete", root[:9], WORD, "--yes", code=2).stderr
     assert command.repos() == before
+
+
+def test_values(command: Command) -> None:
+    """Set, read, listed and deleted, byte for byte, under any name."""
+    root = command.text("repos", "new", "medulla")
+    command.text("repo", root, "new", "keyvalue", "notes")
+    at = (command.store, ":master", "notes")
+    values = {"a": b"", "b c d": b"\r\n\x00\xff", "ü?#%2A": b"x" * 100_000, "..": b"dots"}
+    for key, value in values.items():
+        command.run("put", *at, key, stdin=value)
+        assert command.run("get", *at, key).stdout_bytes == value
+    assert json.loads(command.text("keys", *at, "--json")) == sorted(values, key=str.encode)
+    command.run("delete", *at, "b c d")
+    command.run("delete", *at, "never there")
+    assert "no key 'b c d'" in command.fails("get", *at, "b c d")
+    command.run("node", root, "commit")
+    for words in (("put", *at, "a"), ("delete", *at, "a")):
+        assert root in command.fails(*words, stdin=b"new")
+    assert command.run("get", *at, "a").stdout_bytes == b""
+    assert "nothing" in command.fails("get", command.store, ":master", "nothing", "a")
+
+
+@pytest.mark.parametrize("typename", ["uint8blk", "uint16blk", "float32blk", "rgba8blk"])
+def test_volumes(command: Command, tmp_path: Path, typename: str) -> None:
+    """A volume at any place goes in and comes out voxel for voxel; what does not fit changes nothing."""
+    np = pytest.importorskip("numpy")
+    dtype, channels = {"uint8blk": ("u1", ()), "uint16blk": ("u2", ()), "float32blk": ("f4", ())}.get(
+        typename, ("u1", (4,))
+    )
+    volume = np.random.default_rng(1).integers(0, 200, (45, 37, 70, *channels)).astype(dtype)
+    np.save(tmp_path / "volume.npy", volume)
+    np.save(tmp_path / "other.npy", volume.astype("f8"))
+    root = command.text("repos", "new", "medulla")
+    command.text("repo", root, "new", typename, "em")
+    at = (command.store, ":master", "em")
+    assert "float64" in command.fails("import", *at, str(tmp_path / "other.npy"))
+    assert "nothing was ever written" in command.fails("export", *at, str(tmp_path / "none.npy"))
+    command.run("import", *at, str(tmp_path / "volume.npy"), "--offset", "-7,5,33")
+    command.run("export", *at, str(tmp_path / "out.npy"), "--offset", "-7,5,33", "--size", "70,37,45")
+    assert (np.load(tmp_path / "out.npy") == volume).all()
+    command.run("export", *at, str(tmp_path / "part.npy"), "--offset", "-2,6,40", "--size", "30,20,10")
+    assert (np.load(tmp_path / "part.npy") == volume[7:17, 1:21, 5:35]).all()
+    command.run("export", *at, str(tmp_path / "all.npy"))
+    assert (np.load(tmp_path / "all.npy").ravel() != 0).sum() == (volume != 0).sum()
+
+
+def test_what_needs_a_directory(start: Start) -> None:
+    """Other commands say that they are not for servers, and an instance is made first."""
+    url = start().url
+    for name in ("info", "log", "verify"):
+        assert "not on a server" in Command(url).fails(name, url)
+    Command(url).text("repos", "new", "medulla")
+    told = Command(url).run("import", url, ":master", "em", __file__, "--create", "uint8blk", code=1)
+    assert "dvidkit repo :master new uint8blk em" in told.stderr or "npy" in told.stderr
 
 
 def test_hidden_branches_are_left_out(command: Command) -> None:
