@@ -380,6 +380,12 @@ class _ImagesModel(Model):
         return {block for block, change in self.written.items() if base.written.get(block) != change}
 
 
+CASES: Final[dict[str, type[ImagesCase]]] = {
+    case.typename: case for case in (Uint8Case, Uint16Case, Uint32Case, Uint64Case, Float32Case, RgbaCase)
+}
+"""The cases by the name of their datatype."""
+
+
 def _union(one: list[list[int]] | None, other: list[list[int]]) -> list[list[int]]:
     if not one:
         return other
