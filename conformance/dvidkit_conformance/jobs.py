@@ -13,6 +13,7 @@ from dvidkit_conformance.checks import (
     engine_life,
     engine_options,
     engine_reads,
+    engine_views,
     engine_writes,
     kernel_asks,
     keyspace,
@@ -30,6 +31,7 @@ from dvidkit_conformance.lanes import Run
 
 MODULES = (
     engine_reads,
+    engine_views,
     engine_writes,
     engine_options,
     engine_life,

@@ -71,6 +71,7 @@ class ToyView:
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """See ``ManyReader``."""
+        self.check()
         return [self.get(key) for key in keys]
 
     @contextmanager

@@ -328,12 +328,14 @@ def read_only(s: ByteSession) -> None:
     store = s.harness.open(s.path, create=False, read_only=True)
     got = [list(row) for row in store.scan(b"", b"\xff\xff")]
     refused = attempt(lambda: store.write([(b"x", b"1")], durable=False))
+    opened = s.harness.files(s.path)
     store.close()
     expected = [[key, value] for key, value in sorted(s.model.rows.items())]
     s.require(got == expected, expected, got, note="scan of the read-only store")
     s.require(refused == Err(ReadOnlyStore.__name__), Err("ReadOnlyStore"), refused, note="write to it")
-    changed = [name for name, data in s.harness.files(s.path).items() if before.get(name) != data]
-    s.require(not changed, "no file changed", changed)
+    for files, when in ((opened, "while it is open"), (s.harness.files(s.path), "after close")):
+        changed = sorted(name for name in {*before, *files} if before.get(name) != files.get(name))
+        s.require(not changed, "no file changed", changed, note=when)
 
 
 @on_bytes("ENG-REPAIR-1")

@@ -72,11 +72,12 @@ class _Interrupted(Exception):
 
 @on_bytes("ENG-WRITE-5")
 def nothing_on_error(s: ByteSession) -> None:
-    """A batch that raises while it is walked, and one with a key over the limit, if the engine refuses it."""
+    """A batch that raises while it is walked; one with text, one with too long a key, if the engine refuses it."""
     s.write((b"a", b"old"), (b"d", b"old"))
     good: list[Any] = [(b"a", b"new"), (b"b", b"new"), (b"d", None), (b"c", b"new")]
     too_long = b"k" * (min(s.harness.engine.limits.max_key, 1 << 20) + 1)
     _try(s, _Broken(good), "a batch that raises at its third change")
+    _try(s, [*good, (b"e", "text"), (b"f", b"new")], "a batch whose fifth value is text")
     _try(s, [*good, (too_long, b"x"), (b"e", b"new")], f"a batch whose fifth key has {len(too_long)} bytes")
 
 
