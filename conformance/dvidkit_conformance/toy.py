@@ -135,8 +135,12 @@ class ToyStore:
         self.claim = self.claimed(config) if persistent else None
         self.report = OpenReport(created=self.claim is None or self.claim.created)
         if self.claim is not None:
-            self.load(self.claim.data / self.file)
-            self.claim.made()
+            try:
+                self.load(self.claim.data / self.file)
+                self.claim.made()
+            except BaseException:
+                self.claim.release()
+                raise
 
     def claimed(self, config: StoreConfig) -> StoreDirectory | None:
         """The directory, locked."""

@@ -120,6 +120,27 @@ class BelievesShortWrites(Safe):
         os.replace(new, path)
 
 
+class SkipsSyncs(Safe):
+    """Every third write is not waited for; nothing needs to fail to show it."""
+
+    count = 0
+
+    def sync(self, fd: int) -> None:
+        self.count += 1
+        if self.count % 3:
+            os.fsync(fd)
+
+
+class LargeOnesInParts(Safe):
+    """A batch of more than a thousand changes is written in two parts."""
+
+    def write(self, batch: Batch, /, *, durable: bool, expect: Mapping[bytes, bytes | None] | None = None) -> None:
+        with self.writing:
+            super().write(batch[:1000], durable=durable, expect=expect)
+            if len(batch) > 1000:
+                super().write(batch[1000:], durable=durable)
+
+
 FAULTS = (IgnoresSync, RetriesSync, LeavesErrors, WritesInPlace, BelievesShortWrites)
 
 

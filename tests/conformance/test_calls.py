@@ -11,7 +11,7 @@ import pytest
 from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.kit import check
 from dvidkit_conformance.lanes import Run, calls
-from dvidkit_conformance.lanes.calls import failing_calls, spread
+from dvidkit_conformance.lanes.calls import failing_calls, killed_at_calls, spread
 from dvidkit_conformance.lanes.preload import NoPreload, library
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.session import Violation
@@ -52,6 +52,25 @@ def test_caught(name: str, faults: Any, tmp_path: Path, monkeypatch: pytest.Monk
     assert violation.value.program is not None
     shown = {"IgnoresSync": "fsync", "RetriesSync": "fsync", "BelievesShortWrites": "write"}
     assert f"{shown.get(name, ' ')} of" in violation.value.note or name not in shown
+
+
+def test_a_wait_that_is_left_out_is_found(faults: Any, tmp_path: Path) -> None:
+    """A durable write without a wait for the disk breaks DUR-5, though no call fails."""
+    run = Run(Harness(faults.engine(faults.SkipsSyncs), tmp_path), PROFILES["quick"])
+    with pytest.raises(Violation, match="waits for the disk") as violation:
+        failing_calls(run)
+    assert violation.value.clause == "DUR-5"
+
+
+def test_killed_at_calls(faults: Any, tmp_path: Path) -> None:
+    """A batch that is written in parts is found torn, where the process is killed between them."""
+    right = Run(Harness(faults.engine(faults.Safe), tmp_path), PROFILES["ci"])
+    killed_at_calls(right)
+    assert right.probes["failed"] >= 10
+    with pytest.raises(Violation) as violation:
+        killed_at_calls(Run(Harness(faults.engine(faults.LargeOnesInParts), tmp_path), PROFILES["ci"]))
+    assert violation.value.clause == "BATCH-9"
+    assert "kills the process" in violation.value.note
 
 
 def test_without_a_compiler_it_is_untested(monkeypatch: pytest.MonkeyPatch) -> None:

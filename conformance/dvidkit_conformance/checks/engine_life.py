@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from pathlib import Path
@@ -86,19 +87,19 @@ def missing_store(h: Harness) -> None:
 
 @on_engine("ENG-OPEN-3")
 def second_opener(h: Harness) -> None:
-    """By the same path and by a symbolic link; the first is not disturbed."""
+    """By the same path, by a symbolic link and by a relative path; the first is not disturbed."""
     if "multi_process" in h.features:
         return
     path, link = h.fresh(), h.fresh()
+    names = {path: "by the same path", Path(os.path.relpath(path)): "by a relative path"}
     first = h.open(path)
     first.write([(b"a", b"1")], durable=False)
     if path.exists():
         link.symlink_to(path, target_is_directory=path.is_dir())
+        names[link] = "by a link"
     try:
-        for name in (path, link) if link.is_symlink() else (path,):
-            _expect(
-                Err("StoreLocked"), _open(h, name), f"a second open, {'by a link' if name is link else 'same path'}"
-            )
+        for name, how in names.items():
+            _expect(Err("StoreLocked"), _open(h, name), f"a second open, {how}")
             first.write([(b"b", b"2")], durable=False)
             _expect([b"1", b"2"], [first.get(b"a"), first.get(b"b")], "what the first opener reads after that")
     finally:

@@ -18,10 +18,8 @@ from dvidkit.engine import (
     SeekReader,
     Sizer,
 )
-from dvidkit.errors import DvidkitError, ReadOnlyStore
 from dvidkit_conformance.bytesession import ByteSession
 from dvidkit_conformance.checking import on_bytes
-from dvidkit_conformance.results import Err
 from dvidkit_conformance.session import attempt
 
 _KEYS = (b"b", b"d", b"d\x00", b"dd", b"f", b"\x7f", b"\x80", b"\xff")
@@ -286,66 +284,3 @@ def sizes(s: ByteSession) -> None:
     good = isinstance(got, list) and len(got) == 4 and all(type(size) is int and size >= 0 for size in got)
     s.require(good, "four whole numbers", got, note=f"approximate_sizes({ranges})")
     s.require(got[1:3] == [0, 0], [0, 0], got[1:3], note="sizes of an inverted and of an empty range")
-
-
-@on_bytes("ENG-COMPACT-1", reach=("compact",))
-def compact(s: ByteSession) -> None:
-    """After overwrites and deletes, with a snapshot open."""
-    s.write(*((b"%04d" % n, b"v" * 100) for n in range(500)))
-    s.snapshot("s")
-    s.write(*((b"%04d" % n, None if n % 2 else b"w") for n in range(500)))
-    s.do({"op": "compact"})
-    s.scan()
-    s.scan(on="s")
-    s.reopen()
-    s.scan()
-
-
-@on_bytes("ENG-BACKUP-1")
-def backup(s: ByteSession) -> None:
-    """Opened beside the original."""
-    _fill(s)
-    target = s.harness.fresh()
-    s.store.backup(str(target))  # type: ignore[attr-defined]
-    s.write((b"later", b"x"))
-    copy = s.harness.open(target, create=False)
-    try:
-        got = [list(row) for row in copy.scan(b"", b"\xff\xff")]
-    finally:
-        copy.close()
-        s.harness.remove(target)
-    expected = [[key, b"v" + key if key != _KEYS[-1] else b""] for key in sorted(_KEYS)]
-    s.require(got == expected, expected, got, note="the rows of the backup, opened")
-    s.see(b"later")
-
-
-@on_bytes("ENG-RO-1")
-def read_only(s: ByteSession) -> None:
-    """Reads answer, writes are refused, files stay."""
-    _fill(s)
-    s.do({"op": "close"})
-    before = s.harness.files(s.path)
-    store = s.harness.open(s.path, create=False, read_only=True)
-    got = [list(row) for row in store.scan(b"", b"\xff\xff")]
-    refused = attempt(lambda: store.write([(b"x", b"1")], durable=False))
-    opened = s.harness.files(s.path)
-    store.close()
-    expected = [[key, value] for key, value in sorted(s.model.rows.items())]
-    s.require(got == expected, expected, got, note="scan of the read-only store")
-    s.require(refused == Err(ReadOnlyStore.__name__), Err("ReadOnlyStore"), refused, note="write to it")
-    for files, when in ((opened, "while it is open"), (s.harness.files(s.path), "after close")):
-        changed = sorted(name for name in {*before, *files} if before.get(name) != files.get(name))
-        s.require(not changed, "no file changed", changed, note=when)
-
-
-@on_bytes("ENG-REPAIR-1")
-def repair(s: ByteSession) -> None:
-    """Repaired while closed, then opened."""
-    _fill(s)
-    s.do({"op": "close"})
-    try:
-        s.harness.engine.repair(str(s.path))
-    except DvidkitError as error:
-        raise s.violation("a healthy store is left as it is", Err(type(error).__name__)) from error
-    s.do({"op": "reopen"})
-    s.scan()

@@ -3,12 +3,16 @@
 A writer opens, writes and closes a store; for each n it does so anew, on a copy of the same store or where none is yet,
 and the n-th of its calls (open, write, fsync, ftruncate, rename, unlink …) fails once. Every error must be of
 the tree; what was acknowledged must be there, what failed is there or not, whole; the store goes on, and opens again.
+
+For BATCH-9 the process is killed at the n-th call instead, in the middle of batches so large that an engine might write
+them in parts, and of a compaction.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +31,12 @@ _TRIALS: Final = (3, 12, 1 << 30)
 """Calls that are made to fail in each way, at most, evenly spread."""
 
 
+_KILLS: Final = {"torn": (0, 12, 1 << 30), "compacted": (0, 4, 200)}
+"""Calls at which the process is killed, by the program; in the shortest profile none."""
+_BATCH: Final = 10_000
+"""Changes that an engine must take in a batch for the large ones, with the kernel's own rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Way:
     """How calls are made to fail.
@@ -35,18 +45,36 @@ class _Way:
         new: the store is being made.
         shorter: writes write half; otherwise calls fail with EIO.
         share: of the profile's trials.
+        deadly: the process is killed.
     """
 
     new: bool
     shorter: bool
     share: float
+    deadly: bool = False
 
 
 _WAYS: Final = (_Way(False, False, 1.0), _Way(True, False, 0.5), _Way(False, True, 0.5))
 
 
+_DEADLY: Final = _Way(False, False, 1.0, deadly=True)
+
+
 def failing_calls(run: Run) -> None:
     """DUR-8."""
+    run.untested = _over_calls(run, _Calls.all_ways)
+    if not run.untested:
+        run.need("failed", "went_on", "error_of_the_tree")
+
+
+def killed_at_calls(run: Run) -> None:
+    """BATCH-9, where calls can be counted: the process is killed at one of them."""
+    if run.profile.scale and run.harness.engine.limits.max_batch_ops >= _BATCH:
+        _over_calls(run, _Calls.all_kills)
+
+
+def _over_calls(run: Run, do: Callable[[_Calls], None]) -> str:
+    """Do it with each setting; why it cannot be done here, or nothing."""
     folder = run.harness.fresh_folder()
     stores = folder / "stores"
     stores.mkdir()
@@ -55,15 +83,15 @@ def failing_calls(run: Run) -> None:
         env = environment(library(folder), control, stores)
         zygote = Zygote(run.harness, env=env)
     except (NoPreload, ChildProcessError) as error:
-        run.untested = f"no system call can be made to fail: {error}"
-        return
+        return f"no system call can be made to fail: {error}"
     with zygote:
         for options in _settings(run):
-            _Calls(run, zygote, control, stores, options).all_ways()
-            if run.untested:
-                return
+            calls = _Calls(run, zygote, control, stores, options)
+            if not calls.begun():
+                return "no system call can be made to fail: the preloaded library does not see any"
+            do(calls)
     run.harness.remove(folder)
-    run.need("failed", "went_on", "error_of_the_tree")
+    return ""
 
 
 def _settings(run: Run) -> list[Mapping[str, Any]]:
@@ -83,18 +111,43 @@ class _Calls:
         self._base = stores.parent / "base"
         self._options = options
         self._where = ""
+        self._waits: list[tuple[Op, int]] = []
+        """Operations that were done, and how often each waited for the disk."""
+
+    def begun(self) -> bool:
+        """Make the store that is copied; whether any call was seen."""
+        count = self._trial(0, _Way(True, False, 0), "before")
+        shutil.rmtree(self._base, ignore_errors=True)
+        shutil.copytree(self._path, self._base)
+        return count > 0
 
     def all_ways(self) -> None:
         """Each way, over calls that are evenly spread over all there are."""
-        if not self._trial(0, _Way(True, False, 0), "before"):
-            self._run.untested = "no system call can be made to fail: the preloaded library does not see any"
-            return
-        shutil.rmtree(self._base, ignore_errors=True)
-        shutil.copytree(self._path, self._base)
         for way in _WAYS:
             count = self._trial(0, way, "written")
+            self._all_waited()
             for at in spread(count, round(_TRIALS[self._run.profile.scale] * way.share)):
                 self._trial(at, way, "written")
+
+    def all_kills(self) -> None:
+        """At calls that are evenly spread over each program."""
+        for program, most in _KILLS.items():
+            if program != "compacted" or self._run.harness.offers("compact"):
+                count = self._trial(0, _DEADLY, program)
+                self._all_waited()
+                for at in spread(count, most[self._run.profile.scale]):
+                    self._trial(at, _DEADLY, program)
+
+    def _all_waited(self) -> None:
+        """Every durable operation waits for the disk, be it by a file that was opened so."""
+        if not self._run.harness.offers("power"):
+            return
+        for op, waits in self._waits:
+            if op.get("durable", True) and op["op"] != "compact" and not waits:
+                self._where = "nothing fails"
+                raise self._violation(
+                    "every durable write waits for the disk", f"{_brief(op)} does not", Known(), "DUR-5"
+                )
 
     def _trial(self, at: int, way: _Way, program: str) -> int:
         """A life in which this call fails, and two in which none does; how many calls the first one made."""
@@ -105,9 +158,12 @@ class _Calls:
         if not way.new:
             shutil.copytree(self._base, self._path)
             known.done(*PROGRAMS["before"], *PROGRAMS["afterwards"])
-        self._where = f"call {at} {'writes less' if way.shorter else 'fails'}{' while the store is made' * way.new}"
-        self._control.arm(at, shorter=way.shorter)
-        self._life(known, program)
+        how = "kills the process" if way.deadly else "writes less" if way.shorter else "fails"
+        self._where = f"call {at} {how}{' while the store is made' * way.new}"
+        self._control.arm(at, shorter=way.shorter, deadly=way.deadly)
+        self._waits = []
+        self._life(known, program, way)
+        waits = self._waits
         count = self._control.calls
         if self._control.fired:
             self._where += f": {self._control}"
@@ -115,12 +171,15 @@ class _Calls:
             self._run.probes[self._control.what] += 1
         self._control.arm(0)
         self._life(known, "afterwards")
-        self._life(known, "nothing")
+        if not way.deadly:
+            self._life(known, "nothing")
         self._run.probes["went_on"] += 1
+        self._waits = waits
         return count
 
-    def _life(self, known: Known, program: str) -> None:
+    def _life(self, known: Known, program: str, way: _Way | None = None) -> None:
         ops = PROGRAMS[program]
+        tried = len(known.ops)
         writer = self._zygote.start(Attempts(str(self._path), self._options, program))
         try:
             with writer:
@@ -129,7 +188,10 @@ class _Calls:
         except TimeoutError as error:
             raise self._violation("an answer", f"{error}: it hangs", known) from None
         status = writer.ended()
-        if status:
+        if way is not None and way.deadly and self._control.fired and status == -signal.SIGKILL:
+            for op in ops[len(known.ops) - tried :][:1]:
+                known.failed(op)
+        elif status:
             died = f"signal {-status}" if status < 0 else f"status {status}"
             raise self._violation("an error of the tree", f"the process died of {died}", known)
 
@@ -141,22 +203,32 @@ class _Calls:
                     "an error, as the disk was waited for in vain", f"acknowledged after {message[2]}", known
                 )
             known.done(ops[message[1]])
+            self._waits.append((ops[message[1]], message[3]))
         elif said == "failed":
             known.failed(ops[message[1]])
             self._run.probes["error_of_the_tree"] += 1
             if ops is PROGRAMS["afterwards"]:
                 raise self._violation("a write that succeeds, as nothing fails any more", f"raises {message[2]}", known)
-        elif said == "rows" and not known.found(message[1]):
-            raise self._violation(f"one of {known.count} states", "another", known)
+        elif said == "rows":
+            count = known.count
+            if not known.found(message[1]):
+                raise self._violation(f"one of {count} states", "another", known)
         elif said == "error":
             raise self._violation("an error of the tree, then success", f"{message[1]} {message[2]}", known)
         elif said == "refused":
             self._run.probes["error_of_the_tree"] += 1
 
-    def _violation(self, expected: str, got: str, known: Known) -> Violation:
+    def _violation(self, expected: str, got: str, known: Known, clause: str = "") -> Violation:
         dag: list[Op] = [{"op": "version", "v": v, "parents": list(parents)} for v, parents in VERSIONS]
-        note = f"{self._where} ({self._control}); options {dict(self._options)}"
-        return Violation(expected, got, Program("calls", (*dag, *known.ops)), clause="DUR-8", note=note)
+        call = f" ({self._control})" if self._control.fired else ""
+        note = f"{self._where}{call}; options {dict(self._options)}"
+        clause = clause or ("BATCH-9" if "kills" in self._where else "DUR-8")
+        return Violation(expected, got, Program("calls", (*dag, *known.ops)), clause=clause, note=note)
+
+
+def _brief(op: Op) -> str:
+    """An operation, without what it writes."""
+    return " ".join(str(op[name]) for name in ("op", "i", "v", "key") if name in op)
 
 
 def spread(count: int, most: int) -> list[int]:

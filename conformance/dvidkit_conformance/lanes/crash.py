@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from dvidkit.engine import Loss
 from dvidkit_conformance.enginecase import case_of
+from dvidkit_conformance.lanes.calls import killed_at_calls
 from dvidkit_conformance.lanes.crashmodel import CrashModel
 from dvidkit_conformance.lanes.crashops import operations
 from dvidkit_conformance.lanes.run import Run
@@ -50,12 +52,13 @@ class _Kind:
 
 def kills(run: Run) -> None:
     """DUR-4: what was acknowledged is there, or that and what was in flight."""
-    _cycles(run, "DUR-4", _Kind("mixed"))
+    _cycles(run, "DUR-4", _Kind(_mixed(run)))
 
 
 def batches(run: Run) -> None:
     """BATCH-9: large batches are there or not."""
     _cycles(run, "BATCH-9", _Kind("batches", 0.25, (5, 90, 5)))
+    killed_at_calls(run)
 
 
 def deletions(run: Run) -> None:
@@ -65,7 +68,13 @@ def deletions(run: Run) -> None:
 
 def recoveries(run: Run) -> None:
     """DUR-6: most kills fall into recovery."""
-    _cycles(run, "DUR-6", _Kind("mixed", 0.25, (65, 35, 0)))
+    _cycles(run, "DUR-6", _Kind(_mixed(run), 0.25, (65, 35, 0)))
+
+
+def _mixed(run: Run) -> str:
+    """Half of what is written is buffered, if the engine declares that this survives the death of the process."""
+    survives = run.harness.engine.capabilities.buffered in (Loss.PROCESS, Loss.POWER)
+    return "buffered" if survives else "mixed"
 
 
 def _cycles(run: Run, clause: str, kind: _Kind) -> None:

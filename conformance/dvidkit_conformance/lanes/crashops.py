@@ -96,6 +96,7 @@ def _value(rng: random.Random) -> bytes:
 
 _WORKLOADS: Final[Mapping[str, Callable[[random.Random], Op]]] = {
     "mixed": _mixed,
+    "buffered": _power,
     "power": _power,
     "batches": _batches,
     "deletions": _deletions,

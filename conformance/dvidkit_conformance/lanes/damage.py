@@ -119,9 +119,9 @@ class _Ground:
                 yield ("flip", name, place)
 
     def sample(self, count: int) -> list[Trial]:
-        """Every file deleted and cut once, and flips and zeroed pages where something is stored."""
+        """Every file deleted, emptied and cut once, and flips and zeroed pages where something is stored."""
         files = self._files()
-        found: list[Trial] = [("delete", name, 0) for name in files]
+        found: list[Trial] = [(kind, name, 0) for name in files for kind in ("delete", "cut")]
         found += [("cut", name, self._rng.randrange(size)) for name, size in files.items() if size]
         filled = {name: self._filled(name) for name in files}
         names = [name for name, places in filled.items() if places]

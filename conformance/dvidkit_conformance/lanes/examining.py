@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from dvidkit.context import MetadataContext, VersionedContext
 from dvidkit.engine import Engine, StoreConfig
-from dvidkit.errors import DvidkitError
+from dvidkit.errors import DvidkitError, StoreLocked
 from dvidkit.store import Store
 from dvidkit.verify import verify
 from dvidkit.versions import VersionDAG
@@ -123,13 +123,23 @@ class Examination:
             _tell(fd, "outcome", n, *self._examined(engine, store_class, copy, sight))
         shutil.rmtree(Path(self.scratch) / "copy", ignore_errors=True)
 
+    def _refused(self, engine: Engine, store_class: type[Store], copy: Path, error: str) -> tuple[str, str]:
+        """What was refused is not held: opened again, it is refused for the same reason, and not as open already."""
+        try:
+            store_class(engine, StoreConfig(self.engine, str(copy), create=False)).close()
+        except StoreLocked:
+            return "foreign", f"opened again after {error} it raises StoreLocked: a refused opening holds the store"
+        except Exception:
+            return "refused", error
+        return "refused", error
+
     def _examined(self, engine: Engine, store_class: type[Store], copy: Path, sight: Sight) -> tuple[str, str]:
         try:
             if self.repair:
                 engine.repair(str(copy))
             store = store_class(engine, StoreConfig(self.engine, str(copy), create=False))
         except DvidkitError as error:
-            return "refused", type(error).__name__
+            return self._refused(engine, store_class, copy, type(error).__name__)
         except Exception as error:
             return "foreign", f"open raises {type(error).__module__}.{type(error).__qualname__}: {str(error)[:200]}"
         try:

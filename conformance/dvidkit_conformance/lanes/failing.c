@@ -1,12 +1,13 @@
-/* A library to be preloaded: the n-th system call that changes files below one directory fails, or writes less.
+/* A library to be preloaded: the n-th system call that changes files below one directory fails, writes less, or kills.
  *
  * The kit shares a file with the process: what to fail, and what became of it (struct control, read by preload.py).
- * DVIDKIT_FAILING_CONTROL names it, DVIDKIT_FAILING_FOLDER the directory, as a real path. A call that fails has no effect.
+ * DVIDKIT_FAILING_CONTROL names it, DVIDKIT_FAILING_FOLDER the directory, as a real path. A call that fails or kills has no effect.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -21,11 +23,11 @@
 
 struct control {
     _Atomic int64_t at;     /* the call to fail, from 1; 0 for none */
-    int64_t shorter;        /* 0: EIO; 1: a write writes half, other calls are left alone */
+    int64_t shorter;        /* 0: EIO; 1: a write writes half, other calls are left alone; 2: the process is killed */
     _Atomic int64_t calls;  /* so many were made */
     _Atomic int64_t fired;  /* 1 once the call has failed */
     int64_t thread;         /* whose call it was */
-    int64_t unused;
+    _Atomic int64_t syncs;  /* so many of the calls waited for a file's bytes to be on the disk */
     char what[32];          /* the call */
     char path[256];         /* the end of its file's path */
 };
@@ -60,13 +62,15 @@ static int is_below(const char *path)
 static int fires(const char *what, const char *path, int writes)
 {
     int64_t number = atomic_fetch_add(&control->calls, 1) + 1;
-    if (number != atomic_load(&control->at) || (control->shorter && !writes))
+    if (number != atomic_load(&control->at) || (control->shorter == 1 && !writes))
         return 0;
     size_t length = strlen(path), most = sizeof control->path - 1;
     strcpy(control->what, what);
     strcpy(control->path, length > most ? path + length - most : path);
     control->thread = (int64_t)syscall(SYS_gettid);
     atomic_store(&control->fired, 1);
+    if (control->shorter == 2)
+        syscall(SYS_kill, getpid(), SIGKILL);
     return 1;
 }
 
@@ -79,6 +83,9 @@ static int fails_at(const char *what, int fd, int writes)
 {
     if (!control)
         return 0;
+    struct stat file;
+    int waits = writes ? fcntl(fd, F_GETFL) & (O_SYNC | O_DSYNC)
+                       : strstr(what, "sync") && !fstat(fd, &file) && S_ISREG(file.st_mode);
     char link[64], path[4096];
     int before = errno;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -87,6 +94,8 @@ static int fails_at(const char *what, int fd, int writes)
     if (length < 0)
         return 0;
     path[length] = 0;
+    if (waits && is_below(path))
+        atomic_fetch_add(&control->syncs, 1);
     return fails(what, path, writes);
 }
 
@@ -217,5 +226,7 @@ int unlink(const char *path)
 int msync(void *address, size_t length, int flags)
 {
     REAL(msync, int, void *, size_t, int);
+    if (control)
+        atomic_fetch_add(&control->syncs, 1);
     return control && fires("msync", "a map", 0) ? failed() : real(address, length, flags);
 }

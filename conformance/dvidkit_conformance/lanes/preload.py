@@ -52,10 +52,10 @@ class Control:
         """That of this process, which was begun with the library."""
         return cls(Path(os.environ[CONTROL]))
 
-    def arm(self, at: int, *, shorter: bool = False) -> None:
-        """Count from now on; fail this call, or none for 0."""
+    def arm(self, at: int, *, shorter: bool = False, deadly: bool = False) -> None:
+        """Count from now on; fail this call, or none for 0. If it is deadly, the process is killed instead."""
         self._map[: _PATH.stop] = bytes(_PATH.stop)
-        self._map[:16] = _NUMBERS.pack(at, shorter, 0, 0, 0, 0)[:16]
+        self._map[:16] = _NUMBERS.pack(at, 2 if deadly else shorter, 0, 0, 0, 0)[:16]
 
     @property
     def calls(self) -> int:
@@ -66,6 +66,11 @@ class Control:
     def fired(self) -> bool:
         """Whether the call was made, and failed."""
         return bool(self._number(3))
+
+    @property
+    def syncs(self) -> int:
+        """Of the calls, those that waited for the disk."""
+        return self._number(5)
 
     @property
     def thread(self) -> int:

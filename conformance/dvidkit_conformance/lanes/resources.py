@@ -27,6 +27,8 @@ from dvidkit_conformance.storesession import ROW, row
 _KEYS: Final = (5_000, 50_000, 1_000_000)
 _VERSIONS: Final = (200, 1_000, 10_000)
 _OPENINGS: Final = (20, 60, 500)
+_READS: Final = (500, 1_000, 5_000)
+_LEAK: Final = 12 << 20
 _TURN: Final = 4099
 _SETTLING: Final = 250
 _STREAMED: Final = (80 << 20, 128 << 20, 1 << 30)
@@ -152,6 +154,45 @@ def openings(run: Run) -> None:
     _require(after[0] <= before[0] + 2, f"{before[0]} descriptors", after[0], f"after {count} openings")
     _require(after[1] <= before[1] + 2, f"{before[1]} threads", after[1], f"after {count} openings")
     _require(after[2] - before[2] < _GROWTH, "memory that grows by less than 64 MiB", f"{after[2] - before[2]} bytes")
+    reads(run)
+
+
+def reads(run: Run) -> None:
+    """LIM-5: reading again and again, to the end or not, holds nothing either."""
+    count, path = _READS[run.profile.scale], run.harness.fresh()
+    store = run.harness.open(path)
+    try:
+        store.write([(b"%03d" % n, b"v" * 100) for n in range(200)], durable=False)
+        for _ in range(count // 4):
+            _read(run, store)
+        before = _held()
+        for _ in range(count):
+            _read(run, store)
+        run.alive()
+        after = _settled(before)
+    finally:
+        store.close()
+        run.harness.remove(path)
+    run.cases += 1
+    run.probes["read"] += count
+    _require(after[0] <= before[0] + 2, f"{before[0]} descriptors", after[0], f"after {count} rounds of reads")
+    _require(after[1] <= before[1] + 2, f"{before[1]} threads", after[1], f"after {count} rounds of reads")
+    grown = after[2] - before[2]
+    _require(grown < _LEAK, f"memory that grows by less than {_LEAK >> 20} MiB", f"{grown} bytes after {count} rounds")
+
+
+def _read(run: Run, store: Any) -> None:
+    """Values that are there and not, whole ranges and the beginnings of some, of the store and of a snapshot."""
+    view = store.snapshot()
+    for reader in (store, view):
+        for n in range(0, 400, 50):
+            reader.get(b"%03d" % n)
+        for reverse in (False, True):
+            list(reader.scan(b"000", b"010", reverse=reverse))
+            next(reader.scan(b"000", b"9", keys_only=reverse))
+            if run.harness.offers("pages"):
+                next(reader.scan_pages(b"000", b"9", reverse=reverse))
+    view.close()
 
 
 def _settled(before: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from dvidkit_conformance.lanes.run import Run
+from dvidkit_conformance.ops import Op
 from dvidkit_conformance.results import show
 from dvidkit_conformance.session import Violation
 from dvidkit_conformance.threads import crew
@@ -21,6 +24,8 @@ _SCHEDULED: Final = {"bytes": (70, 150, 6000), "store": (10, 30, 3000), "plain":
 _HISTORIES: Final = (1, 4, 200)
 _WRITES: Final = (40, 150, 1000)
 _STEPS: Final = (60, 600, 6000)
+_ROUNDS: Final = (30, 100, 1000)
+_LARGE: Final = 200
 """What each thread does, by scale. A number, not a time: a busy machine reaches the same."""
 
 Progress = Callable[[], None]
@@ -80,7 +85,38 @@ def batches_whole(run: Run) -> None:
         explore(run, level, _SCHEDULED[level][run.profile.scale], whole=True)
         for n in range(_HISTORIES[run.profile.scale]):
             _free(run, level, n, whole=True)
+    _large(run, _ROUNDS[run.profile.scale])
     run.need("switches", "overlaps")
+
+
+def _large(run: Run, rounds: int) -> None:
+    """One thread puts and deletes many rows at once; two others see all of them, of one writing, or none."""
+    keys = [b"n%03d" % n for n in range(_LARGE)]
+    span: Op = {"first": keys[0], "last": keys[-1]}
+    wrong: list[str] = []
+    done = threading.Event()
+
+    def write(store: Subject, progress: Progress) -> None:
+        try:
+            for n in range(rounds):
+                store.answer({"op": "batch", "pairs": [[key, b"%d" % n] for key in keys]})
+                if n % 3:
+                    store.answer({"op": "delete_range", "among": keys, **span})
+                progress()
+        finally:
+            done.set()
+
+    def read(store: Subject, progress: Progress) -> None:
+        while not done.is_set():
+            got = store.answer({"op": "range", **span})
+            if isinstance(got, list) and (len(got) not in (0, _LARGE) or len({value for _, value in got}) > 1):
+                wrong.append(f"{len(got)} rows of {len({value for _, value in got})} writings")
+            progress()
+
+    with opened("bytes", run.harness) as store:
+        crew.run([partial(write, store), partial(read, store), partial(read, store)], run.alive, interval=1e-4)
+    none_of(f"all of {_LARGE} rows, of one writing, or none", wrong)
+    run.cases += 1
 
 
 def _free(run: Run, level: str, n: int, *, whole: bool) -> None:

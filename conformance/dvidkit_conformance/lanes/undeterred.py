@@ -47,16 +47,27 @@ _WRITTEN: Final[tuple[Op, ...]] = (
 )
 """What is written while a call fails."""
 
+_MANY: Final = tuple(b"b%04d" % n for n in range(1100))
+_TORN: Final[tuple[Op, ...]] = (
+    {"op": "batch", **_PLACE, "pairs": [[key, b"first of " + key] for key in _MANY]},
+    {"op": "batch", **_PLACE, "pairs": [[key, None if n % 3 else b"second"] for n, key in enumerate(_MANY)]},
+    {"op": "batch", "i": 3, "v": None, "pairs": [[key, b"buffered"] for key in _MANY], "durable": False},
+    {"op": "delete_range", "i": 3, "v": None, "first": _MANY[0], "last": _MANY[-2]},
+)
+"""Batches so large that an engine might write them in parts."""
+
 _LAST: Final[Op] = {"op": "put", **_PLACE, "key": b"last", "value": b"well again"}
 _AFTERWARDS: Final[Op] = {"op": "put", **_PLACE, "key": b"afterwards", "value": b"1"}
 
 PROGRAMS: Final[Mapping[str, tuple[Op, ...]]] = {
     "before": (*_BEFORE, _LAST),
     "written": (*_WRITTEN, _LAST),
+    "torn": _TORN,
+    "compacted": ({"op": "compact"},),
     "afterwards": (_AFTERWARDS,),
     "nothing": (),
 }
-"""By name, as a child is told of them. By the last operation nothing fails any more."""
+"""By name, as a child is told of them. By the last operation of the first two nothing fails any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,7 @@ class _Attempts:
 
     def _one(self, session: Performer, number: int, op: Op) -> bool:
         """One operation, and a read if it fails; whether it was done."""
+        before = self._syncs()
         try:
             ignored = self._patiently(session, op)
         except StorePoisoned:
@@ -136,8 +148,11 @@ class _Attempts:
             self._doing = f"reading after {type(error).__name__} of {op['op']}"
             self._patiently(session, {"op": "get", "i": 1, "v": 2, "key": b"k00"})
             return False
-        self._tell("done", number, ignored)
+        self._tell("done", number, ignored, self._syncs() - before)
         return True
+
+    def _syncs(self) -> int:
+        return 0 if self._control is None else self._control.syncs
 
     def _patiently(self, session: Performer, op: Op) -> str:
         """Do it, again as long as the store is suspect; the wait for the disk that failed meanwhile and was ignored.

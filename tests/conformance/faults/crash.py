@@ -57,6 +57,19 @@ class AcknowledgesFirst(CrashFault):
             replace(self.claim.data / self.file, self.rows if self.closed else late)
 
 
+class BufferedWaitsInTheProcess(CrashFault):
+    """What is buffered comes to the file with the next durable write, or with ``close``."""
+
+    breaks = ("DUR-4",)
+    profile = "quick"
+
+    class store(SavedStore):
+        def write(self, batch: Batch, /, *, durable: bool, expect: Mapping[bytes, bytes | None] | None = None) -> None:
+            ToyStore.write(self, batch, durable=durable, expect=expect)
+            if durable:
+                self.save()
+
+
 class TornBatch(CrashFault):
     """A batch goes to the file change by change."""
 

@@ -207,3 +207,31 @@ class NothingOfForks(Fault):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             self._life.forked = lambda: None  # type: ignore[method-assign]
+
+
+class LargeBatchInTwoSteps(Fault):
+    """A batch of more than sixty-four changes is shown in two steps."""
+
+    breaks = ("CONC-3",)
+    steps = 0
+
+    class store(ToyStore):
+        def write(self, batch: Any, /, *, durable: bool, expect: Any = None) -> None:
+            super().write(batch[:64], durable=durable, expect=expect)
+            if len(batch) > 64:
+                time.sleep(0.002)
+                super().write(batch[64:], durable=durable)
+
+
+class RangeDeletedInTwoSteps(Fault):
+    """``delete_range`` shows its first half deleted, then all."""
+
+    breaks = ("CONC-3",)
+    steps = 0
+
+    class store(ToyStore):
+        def delete_range(self, begin: bytes, end: bytes, /, *, durable: bool) -> None:
+            keys = self.now().select(begin, end)
+            self.write([(key, None) for key in keys[: len(keys) // 2]], durable=durable)
+            time.sleep(0.002)
+            super().delete_range(begin, end, durable=durable)

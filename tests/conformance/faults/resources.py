@@ -38,6 +38,35 @@ class DescriptorsLeak(Fault):
             super().close()
 
 
+class DescriptorOfEachScan(Fault):
+    """Pages that are not read to their end keep a descriptor."""
+
+    breaks = ("LIM-5",)
+    steps = 0
+
+    class view(ToyView):
+        def scan_pages(
+            self, begin: bytes, end: bytes, /, *, reverse: bool = False, keys_only: bool = False
+        ) -> Iterator[list[Any]]:
+            held = os.open(os.devnull, os.O_RDONLY)
+            yield from super().scan_pages(begin, end, reverse=reverse, keys_only=keys_only)
+            os.close(held)
+
+
+class MemoryOfEachGet(Fault):
+    """Each ``get`` of an absent key keeps eight kilobytes."""
+
+    breaks = ("LIM-5",)
+    steps = 0
+
+    class store(ToyStore):
+        def get(self, key: bytes, /) -> bytes | None:
+            found = super().get(key)
+            if found is None:
+                self.kept = (getattr(self, "kept", None), bytearray(8192))
+            return found
+
+
 class SizesAreOfKeys(Fault):
     """Sizes count keys and no values."""
 
