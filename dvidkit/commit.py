@@ -67,6 +67,7 @@ class _Plan(msgspec.Struct):
     pending: dict[bytes, bytes | None] = {}
     expect: dict[bytes, bytes | None] = {}
     tkeys: dict[bytes, set[bytes]] = {}
+    logged: dict[bytes, list[bytes]] = {}
     several: bool = False
     prepared: bool = False
     owned: bool = False
@@ -267,6 +268,8 @@ class Committer:
         self._records.begin([segment for write in group for segment in write.segments])
         for write in group:
             self._add(plan, write)
+        for slot, rows in plan.logged.items():
+            self._records.logged(slot, rows)
         records = self._records.changes()
         changes = plan.changes + records if records else plan.changes
         own = group[0].segments[0] if len(group) == len(group[0].segments) == 1 else None
@@ -297,7 +300,7 @@ class Committer:
         if segment.stamp is not None:
             logged = segment.stamp(self._next_stamp())
             if segment.slot is not None and self._sealed:
-                self._records.logged(segment.slot, cast(bytes, logged[-1][1]))
+                plan.logged.setdefault(segment.slot, []).append(cast(bytes, logged[-1][1]))
             plan.add(logged)
             return
         if segment.prefix is not None:

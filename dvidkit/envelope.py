@@ -36,6 +36,7 @@ _SIZE: Final = 4
 _SIZE_OF: Final = struct.Struct("<I").unpack_from
 _PLAIN_LZ4: Final = LZ4 << 5
 """First byte of most values: LZ4, without a checksum of the envelope's own."""
+_PLAIN_HEAD: Final = bytes((_PLAIN_LZ4,))
 _LZ4_RATIO: Final = 255
 """No LZ4 block unpacks to more than this many times its own size."""
 _NO_GZIP: Final = 0
@@ -56,6 +57,8 @@ def pack(
     """
     if not len(value):
         return b""
+    if compression == "lz4" and checksum == "none" and len(value) <= MAX_RAW:
+        return _PLAIN_HEAD + lz4.block.compress(value, store_size=True)  # type: ignore[no-any-return]
     code = _CODES[compression]
     if code == GZIP and level == _NO_GZIP:
         code = NONE
@@ -87,7 +90,8 @@ def unpack(stored: bytes | memoryview, *, size: int | None = None) -> bytes:
     if not len(stored):
         value = b""
     elif size is None:
-        value = _decompress(*split(stored), MAX_RAW)
+        code, payload = (LZ4, memoryview(stored)[1:]) if stored[0] == _PLAIN_LZ4 else split(stored)
+        value = _decompress(code, payload, MAX_RAW)
     else:
         value = _decompress_known(*split(stored), size)
     if size is not None and len(value) != size:

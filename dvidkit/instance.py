@@ -137,7 +137,7 @@ class DataInstance:
             UnknownInstance: it was deleted.
         """
         self.users.enter()
-        if self.deleted:
+        if self.record.deleted or self.repo.record.deleted:
             self.users.leave()
             raise UnknownInstance(f"data instance {self.name!r} was deleted", name=self.name)
 

@@ -52,8 +52,8 @@ class Records(Protocol):
         """Places in which the batch in preparation may write the first row, or the first tombstone (true)."""
         ...
 
-    def logged(self, slot: bytes, index: bytes) -> None:
-        """Take a new row of the mutation log's index, by its stored value, into the batch in preparation."""
+    def logged(self, slot: bytes, rows: Sequence[bytes]) -> None:
+        """Take new rows of the mutation log's index, by their stored values, into the batch in preparation."""
         ...
 
     def changes(self) -> Changes:
@@ -116,7 +116,7 @@ class Flags:
         if self._values and self._flag(slot) is None:
             self._new[slot] = _VALUES
 
-    def logged(self, slot: bytes, index: bytes) -> None:
+    def logged(self, slot: bytes, rows: Sequence[bytes]) -> None:
         """See ``Records``."""
 
     def changes(self) -> Changes:
@@ -203,12 +203,12 @@ class Ledger:
             for each, last in _of_log(changes).items():
                 self._new[each] = self._relogged(self.slot(each), last, pending)
 
-    def logged(self, slot: bytes, index: bytes) -> None:
+    def logged(self, slot: bytes, rows: Sequence[bytes]) -> None:
         """See ``Records``."""
         if self._outside:
             was = self.slot(slot)
-            log_sum = (was.log_sum + crc_of(index)) & _WRAP
-            self._new[slot] = Slot(was.values, was.tombstones, was.sum, was.top, was.logged + 1, log_sum)
+            log_sum = (was.log_sum + sum(map(crc_of, rows))) & _WRAP
+            self._new[slot] = Slot(was.values, was.tombstones, was.sum, was.top, was.logged + len(rows), log_sum)
 
     def changes(self) -> Changes:
         """See ``Records``; an emptied slot's record is deleted."""

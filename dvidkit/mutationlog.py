@@ -15,6 +15,7 @@ written before it, and a reader that has seen number *n* never misses one below.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _RECORD: Final = b"\x03\x03"
 _INDEX: Final = b"\x03\x04"
+_SLOT: Final = struct.Struct(">II")
 _U64_MAX: Final = (1 << 64) - 1
 
 
@@ -83,16 +85,14 @@ def log_segment(record: MutationRecord, *, instance: int = 0, version: int = 0, 
         data = msgspec.msgpack.encode(record)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadType(f"a record of {shown(record.action)} cannot be logged: {error}") from error
-    where = _INDEX + u32(instance, "instance") + u32(version, "version")
+    slot = _SLOT.pack(instance, version)
 
     def stamp(number: int) -> Changes:
         place = number.to_bytes(8, "big")
-        changes: Changes = []
-        for key, value in ((_RECORD + place, data), (where + place, b"")):
-            changes.append((key, seal(key, value) if sealed else value))
-        return changes
+        key, index = _RECORD + place, _INDEX + slot + place
+        return [(key, seal(key, data)), (index, seal(index, b""))] if sealed else [(key, data), (index, b"")]
 
-    return Segment([], slot=where[len(_INDEX) :], stamp=stamp)
+    return Segment([], slot=slot, stamp=stamp)
 
 
 def last_stamp(access: Access) -> int:

@@ -21,7 +21,7 @@ from dvidkit.errors import InvalidInputError, UnknownInstance
 from dvidkit.keys import as_bytes
 from dvidkit.metadata import now
 from dvidkit.mutationlog import MutationRecord, log_segment
-from dvidkit.segment import Segment, Stored, stored_segment
+from dvidkit.segment import Segment, Stored, segment, stored_segment
 
 if TYPE_CHECKING:
     from dvidkit.datatype import Datatype
@@ -75,7 +75,8 @@ class Part:
     def put(self, tkey: bytes, value: bytes) -> None:
         """Set the value when the mutation is written."""
         self.check_open()
-        tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
+        if type(tkey) is not bytes or type(value) is not bytes:
+            tkey, value = as_bytes(tkey, "TKey"), as_bytes(value, "value")
         if self._stored:
             self._stored.pop(tkey, None)
         self._pairs.append((tkey, value))
@@ -268,7 +269,7 @@ class Mutation(Part):
         instance = view.instance
         instance.enter()
         self._using.append(instance)
-        if instance.versioned and not self._entered:
+        if instance.settings.versioned and not self._entered:
             try:
                 instance.repo.enter(view.node, override=view.override)
             except BaseException:
@@ -332,11 +333,11 @@ class Mutation(Part):
         store = self.view.store
         sealed = store.record.integrity
         segments: list[Segment] = []
-        for part in (self, *self._others.values()):
-            if part.pairs:
-                segments.append(store.segment(part.view.ctx, part.pairs))
-            if part.stored:
-                segments.append(stored_segment(part.view.ctx, part.stored, sealed=sealed))
+        for part in (self, *self._others.values()) if self._others else (self,):
+            if pairs := part.pairs:
+                segments.append(segment(part.view.ctx, pairs, sealed=sealed))
+            if stored := part.stored:
+                segments.append(stored_segment(part.view.ctx, stored, sealed=sealed))
         if (segments or elsewhere) and self._logged:
             segments.append(self._record(elsewhere))
         return segments + self._extra
@@ -345,9 +346,9 @@ class Mutation(Part):
         instance, node = self.view.instance, self.view.node
         record = MutationRecord(
             self.action,
-            instance.repo.uuid,
-            node.uuid,
-            instance.uuid,
+            instance.repo.record.root,
+            node.record.uuid,
+            instance.record.uuid,
             now(),
             self._id,
             self.user,
@@ -355,4 +356,6 @@ class Mutation(Part):
             self._fields,
             tuple(elsewhere),
         )
-        return log_segment(record, instance=instance.id, version=node.id, sealed=self.view.store.record.integrity)
+        return log_segment(
+            record, instance=instance.record.id, version=node.id, sealed=self.view.store.record.integrity
+        )

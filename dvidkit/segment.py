@@ -51,9 +51,6 @@ class Sizes(NamedTuple):
         return cls.of(list(map(_first, changes)), list(filter(None, map(_second, changes))))
 
 
-_NOTHING: Final = Sizes()
-
-
 def lengths(parts: Collection[bytes]) -> tuple[int, int]:
     """Bytes of the longest, and of all together; in batches most keys, and often the values, are equally long."""
     found = set(map(len, parts))
@@ -88,10 +85,6 @@ class Segment(msgspec.Struct):
     sizes: Sizes | None = None
     ascending: bool = False
     stamp: Callable[[int], Changes] | None = None
-
-    def measured(self) -> Sizes:
-        """``sizes``, counted where they are not known."""
-        return self.sizes or (Sizes.of_changes(self.changes) if self.changes else _NOTHING)
 
 
 def joined(segments: Iterable[Segment]) -> list[Segment] | None:

@@ -31,7 +31,7 @@ from dvidkit.lifecycle import Lifecycle
 from dvidkit.monitor import Monitor
 from dvidkit.points import KeyValue
 from dvidkit.reading import Reader
-from dvidkit.segment import Changes, Pairs, Segment, puts, segment
+from dvidkit.segment import Changes, Pairs, Segment, Sizes, puts, segment
 from dvidkit.snapshot import Instant, StoreSnapshot
 from dvidkit.storerecord import StoreRecord, read_or_make
 
@@ -249,15 +249,16 @@ class Store(Reader):
 
     def count_written(self, segments: list[Segment]) -> None:
         """Count a write that is done, and tell who follows the log."""
-        if any(each.stamp for each in segments):
+        if self.log_listeners and any(each.stamp for each in segments):
             for listener in self.log_listeners:
                 listener()
         total = self._total
         total.puts += 1
         for each in segments:
-            sizes = each.measured()
-            total.key_bytes_written += sizes.keys
-            total.value_bytes_written += sizes.values
+            if each.changes:
+                sizes = each.sizes or Sizes.of_changes(each.changes)
+                total.key_bytes_written += sizes.keys
+                total.value_bytes_written += sizes.values
 
     # --- raw ---------------------------------------------------------------------------------------------------------
 

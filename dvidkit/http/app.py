@@ -174,7 +174,11 @@ class App:
                 scope["method"], parameters, query, headers, body, user, query.get("app", ""), stream, caller.admin
             )
             if endpoint.quick and target is not None and len(body) <= _QUICK:
-                return await self._call_quick(route, target, request, caller)
+                view = target[0].at(target[1], override=caller.admin)
+                view.pending = written = self._written.expect()
+                response = route.handler(view, request)
+                await written
+                return response
             if endpoint.brief and target is not None:
                 return await self._call_brief(route, target, request, caller)
             if endpoint.heavy or endpoint.mutates or endpoint.streams:
@@ -215,15 +219,6 @@ class App:
         if getattr(view, route.endpoint.brief)(request):
             return route.handler(view, request)
         return await self.pool.run(route.handler, view, request)
-
-    async def _call_quick(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
-        """Call in the event loop, and answer when the mutation is written."""
-        instance, version = target
-        view = instance.at(version, override=caller.admin)
-        view.pending = written = self._written.expect()
-        response = route.handler(view, request)
-        await written
-        return response
 
 
 def _plain(scope: Scope, parameters: Mapping[str, str]) -> Request:

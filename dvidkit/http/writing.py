@@ -24,10 +24,10 @@ class Written:
 
     def begun(self, store: Store) -> None:
         """See ``Pending``. In the event loop."""
-        self._writing.expect_more(store)
+        loop = self._writing.expect_more(store)
         self._left += 1
         if self._future is None:
-            self._future = self._writing.loop().create_future()
+            self._future = loop.create_future()
 
     def done(self, error: Exception | None) -> None:
         """See ``Pending``. In the writing thread."""
@@ -57,11 +57,6 @@ class Writing:
         self._called = False
         self._sleeping: list[Store] = []
 
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that serves."""
-        assert self._loop is not None
-        return self._loop
-
     def expect(self) -> Written:
         """For one request. In the event loop, before its mutation is begun."""
         loop = asyncio.get_running_loop()
@@ -69,12 +64,15 @@ class Writing:
             self._loop, self._called, self._sleeping = loop, False, []
         return Written(self)
 
-    def expect_more(self, store: Store) -> None:
-        """Wake the store's writer once the loop has dealt with every request at hand."""
+    def expect_more(self, store: Store) -> asyncio.AbstractEventLoop:
+        """Wake the store's writer once the loop, which is returned, has dealt with every request at hand."""
+        loop = self._loop
+        assert loop is not None
         if store not in self._sleeping:
             self._sleeping.append(store)
             if len(self._sleeping) == 1:
-                self.loop().call_soon(self._wake)
+                loop.call_soon(self._wake)
+        return loop
 
     def _wake(self) -> None:
         stores, self._sleeping = self._sleeping, []
