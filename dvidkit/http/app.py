@@ -103,7 +103,7 @@ class App:
                 first = await self.pool.run(take, response.body)
         except Exception as error:
             response = self._failed(error, scope)
-        extra = self._cors.headers(scope)
+        extra = self._cors.headers(scope, response.headers)
         try:
             if isinstance(response.body, bytes):
                 await send(start_of(response, extra))

@@ -8,7 +8,7 @@ browsers send no ``Origin``, and are asked nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dvidkit.http.status import HTTPError
@@ -28,6 +28,7 @@ _EXPOSED: Final = (
     b"access-control-expose-headers",
     b"Content-Range, Accept-Ranges, Content-Length, ETag, Link, X-DVID-Ignored-Settings",
 )
+"""Types and lengths of bodies are shown to pages anyway."""
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
 
@@ -43,17 +44,20 @@ class Cors:
         self._all = "*" in origins
         self._origins = {origin.rstrip("/").encode() for origin in origins}
         self._always: Headers = ((b"timing-allow-origin", b"*"),) if timing else ()
-        self._open: Headers = (_ANY, _EXPOSED, *self._always)
+        self._open: Headers = (_ANY, *self._always)
+        self._exposing: Headers = (_ANY, _EXPOSED, *self._always)
         if self._origins and not self._all:
             self._always = (*self._always, (b"vary", b"Origin"))
 
-    def headers(self, scope: Scope) -> Headers:
-        """For the answer to this request."""
+    def headers(self, scope: Scope, own: Mapping[str, str]) -> Headers:
+        """For the answer to this request, which has these headers ``own``; without any there is nothing to expose."""
         method = scope["method"]
         if method == "OPTIONS":
             return self._preflight(scope)
         if self._all or not self._origins:
-            return self._open if self._all or method in ("GET", "HEAD") else self._always
+            if not (self._all or method in ("GET", "HEAD")):
+                return self._always
+            return self._exposing if own else self._open
         origin = _header(scope, b"origin")
         if origin not in self._origins:
             return self._always
