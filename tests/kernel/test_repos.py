@@ -296,7 +296,7 @@ def test_a_repo_is_the_same_after_opening_it_again(make_kernel: MakeKernel) -> N
         ) as bare,
         pytest.raises(PluginLoadError, match="tally"),
     ):
-        _ = bare.repos["a"].root["counts"]
+        _ = bare.repos["a" * 32].root["counts"]
 
 
 @pytest.mark.parametrize("lost", ["repo", "root", "middle"])
