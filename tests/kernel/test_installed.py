@@ -49,6 +49,15 @@ def test_what_installers_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert shown(found)[:2] == [each for each in shown(importlib_found()) if each[2] == "Foo.Bar"]
 
 
+def test_what_cannot_be_read_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution without a file of entry points, or with something else in its place, has none."""
+    (tmp_path / "without-1.dist-info").mkdir()
+    (tmp_path / "strange-1.dist-info" / "entry_points.txt").mkdir(parents=True)
+    install(tmp_path, "good-1.dist-info", "[dvidkit]\na = b\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert shown(entry_points(group="dvidkit")) == [("a", "b", "good", "1")]
+
+
 def importlib_found() -> list[Any]:
     """What ``importlib.metadata`` finds of distributions that have metadata."""
     found = importlib.metadata.entry_points(group="dvidkit")
