@@ -53,8 +53,9 @@ def again(s: DatatypeSession, op: Op) -> None:
     view = s.view(op["name"], op["v"])
     seen = s.seen
     known = seen is not None and seen[:2] == (op["name"], op["v"])
-    first = seen[2] if known and seen is not None else plain(s.case.observe(view))
-    second = plain(s.case.observe(view))
+    look = s.case.glance if op.get("light") else s.case.observe
+    first = seen[2] if known and seen is not None else plain(look(view))
+    second = plain(look(view))
     if not matches(first, second):
         raise s.violation(*difference(first, second), clause="DT-13", note="observed twice")
 
@@ -110,7 +111,7 @@ def envelopes(s: DatatypeSession, op: Op) -> None:
 def damage(s: DatatypeSession, op: Op) -> None:
     """A flipped byte of a value with a checksum is ``CorruptData`` to who observes it; without, never foreign."""
     packed = _packed(s, op["name"])
-    for key, value in packed[:: max(1, len(packed) // _DAMAGED)]:
+    for key, value in packed[:: max(1, len(packed) // _DAMAGED)][: op.get("most")]:
         v = s.number(codec.entry(key).version)
         if v is None or v in s.model.unknown:
             continue

@@ -116,8 +116,13 @@ def store_program(seed: int, *, steps: int = 9, persistent: bool = True, longest
             known.append(ops[-1]["v"])
             late -= 1
         ops.append(store_step(rng, i, known, keys, persistent=persistent))
-        ops.append({"op": "observe", "i": i, "keys": list(keys), "light": step < steps - 1 and rng.random() < 0.7})
+        ops.append({"op": "observe", "i": i, "keys": list(keys), "light": _light(rng, step, steps)})
     return Program("store", tuple(ops), {"integrity": rng.random() < 0.8})
+
+
+def _light(rng: random.Random, step: int, steps: int) -> int:
+    """Whether an observation is a light one, as most are but the last; and which turn it begins with."""
+    return 1 + step % 2 if step < steps - 1 and rng.random() < 0.7 else 0
 
 
 def store_step(rng: random.Random, i: int, versions: Sequence[int], keys: Sequence[bytes], *, persistent: bool) -> Op:

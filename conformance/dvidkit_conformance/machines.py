@@ -61,7 +61,7 @@ def _on(run: Run, nodes: Sequence[Op], ids: Sequence[int], keys: Sequence[bytes]
 
     def step(session: Session, rng: random.Random) -> None:
         session.do(generate.store_step(rng, 1, ids, keys, persistent=run.harness.persistent))
-        session.do({"op": "observe", "i": 1, "keys": list(keys), "light": True})
+        session.do({"op": "observe", "i": 1, "keys": list(keys), "light": 1 + len(session.ops) // 2 % 2})
 
     return begin, step
 

@@ -81,6 +81,9 @@ def plain(value: Any) -> Any:
 
 
 _SHOWN: Final = 400
+_LONG: Final = 160
+_AROUND: Final = 40
+"""Texts that are longer are shown so many characters around the place where they differ."""
 
 
 def show(value: Any) -> str:
@@ -107,11 +110,24 @@ def difference(expected: Any, got: Any) -> tuple[Any, Any]:
     """The part in which two answers differ: the same pair if that says more."""
     if isinstance(expected, dict) and isinstance(got, dict) and expected.keys() == got.keys():
         keys = [key for key in expected if not matches(expected[key], got[key])]
-        if len(keys) < len(expected) and keys:
-            return {key: expected[key] for key in keys}, {key: got[key] for key in keys}
+        if keys:
+            pairs = {key: _texts(expected[key], got[key]) for key in keys}
+            return {key: pairs[key][0] for key in keys}, {key: pairs[key][1] for key in keys}
     if isinstance(expected, list) and isinstance(got, list) and max(len(expected), len(got)) > 12:
         return _window(expected, got)
     return expected, got
+
+
+def _texts(expected: Any, got: Any) -> tuple[Any, Any]:
+    """Of two long texts what is around the place where they differ; anything else as it is."""
+    if not (isinstance(expected, str) and isinstance(got, str)) or max(len(expected), len(got)) <= _LONG:
+        return expected, got
+    at = next((n for n, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got)))
+    start = max(0, at - _AROUND)
+    first, second = (
+        f"{'…' * (start > 0)}{text[start : at + _AROUND]} (character {at} of {len(text)})" for text in (expected, got)
+    )
+    return first, second
 
 
 def _window(expected: list[Any], got: list[Any]) -> tuple[Any, Any]:

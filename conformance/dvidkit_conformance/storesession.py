@@ -143,21 +143,25 @@ class StoreSession(Session):
         return None
 
     def reads(self, op: Op) -> Iterable[Op]:
-        """The reads of an observation, the plainest first."""
+        """The reads of an observation, the plainest first.
+
+        With ``light`` (a number, which says where the turn begins) each version is asked for its keys one by one or all
+        together, and for one of two ranges, in turn.
+        """
         i = op["i"]
         known = list(self.model.ancestors) if i in self.model.entries or self.model.ancestors else [None]
         versions = [None] if i in self.model.plain and i not in self.model.entries else known
         everything = {"first": LOWEST, "last": HIGHEST}
-        light = bool(op.get("light"))
-        for n, v in enumerate(versions):
-            for key in op["keys"]:
+        light = int(op.get("light", 0))
+        for n, v in enumerate(versions, light):
+            for key in op["keys"] if not light or n % 2 == 0 else ():
                 for name in POINTS[:1] if light else POINTS:
                     yield {"op": name, "i": i, "v": v, "key": key}
-            if not light:
+            if not light or n % 2:
                 yield {"op": "get_many", "i": i, "v": v, "keys": op["keys"]}
             for name in RANGES[n % 2 :][:1] if light else RANGES:
                 yield {"op": name, "i": i, "v": v, **everything}
-            for key in op["keys"][1:2]:
+            for key in op["keys"][1:2] if not light else ():
                 yield {"op": "get_range", "i": i, "v": v, "first": op["keys"][0], "last": key}
         yield {"op": "dump", "of": [i]}
         if i != META:

@@ -130,6 +130,8 @@ def options_for(config: StoreConfig, *, create: bool, forgiving: bool = False) -
     options.set_max_log_file_size(_INFO_LOG_SIZE)
     options.set_stats_dump_period_sec(0)
     options.set_stats_persist_period_sec(0)
+    if create:
+        options.set_max_file_opening_threads(1)  # There is no file yet; by default 16 threads begin, and end.
     mode = DBRecoveryMode.point_in_time() if forgiving else DBRecoveryMode.tolerate_corrupted_tail_records()
     options.set_wal_recovery_mode(mode)
     return options

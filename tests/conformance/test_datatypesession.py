@@ -10,6 +10,8 @@ import pytest
 from dvidkit_conformance.case import DatatypeCase, Model, Op, Refused, load_case
 from dvidkit_conformance.datatypesession import DatatypeSession
 from dvidkit_conformance.harness import Harness
+from dvidkit_conformance.kit import check
+from dvidkit_conformance.planting import faults
 from dvidkit_conformance.session import Violation
 from dvidkit_keyvalue.conformance import KeyValueCase
 
@@ -77,3 +79,15 @@ def test_a_glance_is_an_observation_unless_a_case_says_how() -> None:
             return ["in full", view]
 
     assert Case().glance(1) == ["in full", 1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["AnswersWearOut", "InstancesShare"])
+def test_what_is_asked_for_is_not_left_to_chance(name: str, seed: int) -> None:
+    """An instance that another's change shows in (DT-9), and an answer that wears out (DT-13), with any seed."""
+    fault = next(each for each in faults(Path(__file__).parent / "faults") if each.__name__ == name)
+    (clause,) = fault.breaks
+    report = check(
+        fault.engine(), datatypes=[fault.datatype], profile="quick", clauses=[clause], seed=seed, isolate=False
+    )
+    assert {result.status for result in report.engines[0].everything if result.id == clause} == {"fail"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dvidkit_conformance.results import Err, Foreign, OneOf, matches, plain
+from dvidkit_conformance.results import Err, Foreign, OneOf, difference, matches, plain
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,14 @@ def test_plain() -> None:
 
     assert isinstance(plain([Bytes(b"x")])[0], Foreign)
     assert not matches([b"x"], plain([Bytes(b"x")]))
+
+
+def test_long_texts_are_shown_where_they_differ() -> None:
+    """A text of thousands of characters that differs in the middle is not shown by a beginning that is alike."""
+    expected, got = "0" * 5000, "0" * 2000 + "1" + "0" * 2999
+    one, other = difference({"mask": expected, "spans": []}, {"mask": got, "spans": []})
+    assert one.keys() == other.keys() == {"mask"}
+    assert one["mask"] != other["mask"]
+    assert max(len(one["mask"]), len(other["mask"])) < 200
+    assert "character 2000 of 5000" in one["mask"]
+    assert difference({"a": "short"}, {"a": "other"}) == ({"a": "short"}, {"a": "other"})

@@ -150,7 +150,10 @@ class _Calls:
                 )
 
     def _trial(self, at: int, way: _Way, program: str) -> int:
-        """A life in which this call fails, and two in which none does; how many calls the first one made."""
+        """A life in which this call fails, and two in which none does; how many calls the first one made.
+
+        Where none is made to fail, the store is just made, or calls are just counted.
+        """
         self._run.cases += 1
         self._run.alive()
         shutil.rmtree(self._path, ignore_errors=True)
@@ -170,10 +173,11 @@ class _Calls:
             self._run.probes["failed"] += 1
             self._run.probes[self._control.what] += 1
         self._control.arm(0)
-        self._life(known, "afterwards")
-        if not way.deadly:
-            self._life(known, "nothing")
-        self._run.probes["went_on"] += 1
+        if at or program == "before":
+            self._life(known, "afterwards")
+            if not way.deadly:
+                self._life(known, "nothing")
+            self._run.probes["went_on"] += 1
         self._waits = waits
         return count
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from dvidkit_conformance import byteblame, generate
@@ -12,7 +14,9 @@ from dvidkit_conformance.ops import Program
 from dvidkit_conformance.session import Session, Violation
 from dvidkit_conformance.threads import scheduled
 
-_SMALL_REUSE: Final = 50
+_SMALL_TOGETHER: Final = 50
+_SMALL_REUSE: Final = 4
+_SMALL_FULL: Final = 5
 
 
 def directed(run: Run, check: Check) -> None:
@@ -69,37 +73,47 @@ def store_programs(run: Run) -> None:
 
 
 def small_programs(run: Run) -> None:
-    """Every program of at most three changes over a diamond; many in one store, each in an instance of its own."""
+    """Every program of at most three changes over a diamond; many in one instance, each on TKeys of its own."""
     keys = [b"a", b"b"][: run.profile.exhaustive_keys]
     programs = generate.small_programs(SHAPES["diamond"], keys, changes=3, ids=(1, 2, 3, 4))
-    session: Session | None = None
-    try:
-        for n, program in enumerate(programs):
-            if n % _SMALL_REUSE == 0:
-                if session is not None:
-                    session.close()
-                session = run.session("store")
-            assert session is not None
-            _small(run, session, program, n)
-    finally:
-        if session is not None:
-            session.close()
+    groups = iter(lambda: list(islice(programs, _SMALL_TOGETHER)), [])
+    while some := list(islice(groups, _SMALL_REUSE)):
+        with run.session("store") as session:
+            for i, group in enumerate(some, 1):
+                _small(run, session, group, i)
     run.need("conflict_read", "tombstone_read", "inherited_read", "sibling_hidden")
 
 
-def _small(run: Run, session: Session, program: Program, n: int) -> None:
-    run.cases += 1
-    if n % 100 == 0:
-        run.alive()
-    known = session.model.ancestors
-    for op in (op for op in program.ops if op["op"] != "version" or op["v"] not in known):
-        more = {"i": n + 1, "light": n % 5 != 0} if op["op"] == "observe" else {"i": n + 1}
-        try:
-            session.do({**op, **more} if "i" in op else op)
-        except Violation as violation:
-            raise replay(run, program) or violation from None
+def _small(run: Run, session: Session, programs: Sequence[Program], i: int) -> None:
+    """Programs in one instance; what they violate together is told by the one that violates it alone, if one does."""
+    run.alive()
+    run.cases += len(programs)
+    try:
+        for n, program in enumerate(programs):
+            _changes(session, program, n, i)
+        # The TKeys of every fifth program by every read.
+        for light in (0, 1 + i % 2):
+            some = [(n, program) for n, program in enumerate(programs) if (n % _SMALL_FULL > 0) is (light > 0)]
+            keys = [_own(n, key) for n, program in some for key in program.ops[-1]["keys"]]
+            session.do({"op": "observe", "i": i, "keys": keys, "light": light})
+    except Violation as violation:
+        raise next(filter(None, (replay(run, program) for program in programs)), violation) from None
     run.probes.update(session.probes)
     session.probes.clear()
+
+
+def _changes(session: Session, program: Program, n: int, i: int) -> None:
+    """What the program changes, on TKeys of its own, in this instance."""
+    for op in program.ops[:-1]:
+        if op["op"] != "version":
+            session.do({**op, "i": i, "key": _own(n, op["key"])})
+        elif op["v"] not in session.model.ancestors:
+            session.do(op)
+
+
+def _own(n: int, key: bytes) -> bytes:
+    """A TKey of the n-th program; none is the beginning of another."""
+    return b"%03d" % n + key
 
 
 def _run(run: Run, program: Program) -> None:
