@@ -31,6 +31,9 @@ else:
 
 _PIXELS: Final = 1 << 16
 """Pixels that are worked on at a time; each takes some hundred bytes meanwhile."""
+_MOST_PIXELS: Final = 1 << 24
+"""Pixels of a slice: each takes about a microsecond."""
+_NUMBERS: Final = 1 << 62
 _CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
 Point = tuple[float, float, float]
@@ -69,58 +72,78 @@ def read_oblique(view: Images, where: Parallelogram) -> Array:
     columns, right = where.axis(where.top_right)
     rows, down = where.axis(where.bottom_left)
     _check(view, rows, columns)
-    voxel_size = np.array(view.configured.voxel_size[::-1])
-    origin = np.array(where.top_left[::-1])
+    voxel_size = np.array(view.configured.voxel_size[::-1])[:, None]
+    origin, right, down = (np.reshape(each, (3, 1)) for each in (where.top_left[::-1], right, down))
     channels = len(view.voxel.channels)
     pixels: Array = np.empty((rows * columns, channels), view.voxel.dtype)
     with view.store.snapshot() as snapshot:
         for start in range(0, rows * columns, _PIXELS):
             row, column = np.divmod(np.arange(start, min(start + _PIXELS, rows * columns)), columns)
-            places = (origin + row[:, None] * down + column[:, None] * right) / voxel_size
+            places = (origin + row * down + column * right) / voxel_size
             pixels[start : start + len(row)] = _sample(view, snapshot, places)
     return pixels.reshape(rows, columns, *[channels] * (channels > 1))
 
 
 def _check(view: Images, rows: int, columns: int) -> None:
-    size = rows * columns * view.voxel.size
-    if size > view.budget:
-        raise LimitError(
-            f"a slice of {rows} x {columns} pixels is too large", what="request bytes", limit=view.budget, got=size
-        )
+    pixels = rows * columns
+    for what, limit, got in (
+        ("request bytes", view.budget, pixels * view.voxel.size),
+        ("request pixels", _MOST_PIXELS, pixels),
+    ):
+        if got > limit:
+            raise LimitError(f"a slice of {rows} x {columns} pixels is too large", what=what, limit=limit, got=got)
 
 
 def _sample(view: Images, snapshot: StoreSnapshot, places: Array) -> Array:
-    """Voxels at places (z, y, x in voxels), interpolated: (places, channels)."""
+    """Voxels at places (z, y, x in voxels; one a column), interpolated: (places, channels)."""
     nearest = view.voxel.dtype.kind == "u" and view.voxel.dtype.itemsize > 4
     if nearest:
         return _voxels_at(view, snapshot, np.floor(places + 0.5).astype(np.int64))
     low = np.floor(places)
-    share = (places - low)[:, None, :]
-    ends = np.array(_CORNERS)
-    corners = low.astype(np.int64)[:, None, :] + ends * (share > 0)
-    values = _voxels_at(view, snapshot, corners.reshape(-1, 3)).astype(np.float64)
-    weights = np.where(ends == 1, share, 1 - share).prod(axis=2)
-    mixed: Array = (values.reshape(len(places), len(_CORNERS), -1) * weights[:, :, None]).sum(axis=1)
+    share = places - low
+    corners = [low.astype(np.int64) + np.reshape(corner, (3, 1)) * (share > 0) for corner in _CORNERS]
+    values = _voxels_at(view, snapshot, np.concatenate(corners, axis=1)).reshape(len(_CORNERS), places.shape[1], -1)
+    mixed: Array = np.zeros(values.shape[1:])
+    for (z, y, x), value in zip(_CORNERS, values, strict=True):
+        weights = _part(share[0], z) * _part(share[1], y) * _part(share[2], x)
+        mixed += weights[:, None] * value
     return np.floor(mixed + 0.5) if view.voxel.dtype.kind == "u" else mixed
 
 
+def _part(share: Array, end: int) -> Array:
+    """How much the voxels at the lower (0) or upper (1) end of an axis count."""
+    return share if end else 1 - share
+
+
 def _voxels_at(view: Images, snapshot: StoreSnapshot, places: Array) -> Array:
-    """Voxels at lattice places: (places, channels). Each block is read once."""
-    if len(places) and not (in_int32(int(places.min())) and in_int32(int(places.max()))):
+    """Voxels at lattice places (one a column): (places, channels). Each block is read once."""
+    if not (in_int32(int(places.min())) and in_int32(int(places.max()))):
         raise OutOfBounds("the slice reaches outside 32-bit coordinates")
     side = np.array(view.block_zyx)
-    blocks, which = np.unique(places // side, axis=0, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    ends = np.cumsum(np.bincount(which, minlength=len(blocks)))
-    found: Array = np.empty(len(places), view.voxel.packed)
-    for block, chosen, voxels in zip(blocks, np.split(order, ends[:-1]), _blocks(view, snapshot, blocks), strict=True):
-        z, y, x = (places[chosen] - block * side).T
-        found[chosen] = voxels[z, y, x]
-    return found.view(view.voxel.dtype).reshape(len(places), -1)
+    blocks, (z, y, x) = np.divmod(places, side[:, None])
+    numbers = _numbers(blocks)
+    order = np.argsort(numbers, kind="stable")
+    begins = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    found: Array = np.empty(places.shape[1], view.voxel.packed)
+    chosen = np.split(order, begins[1:])
+    for which, voxels in zip(chosen, _blocks(view, snapshot, blocks[:, order[begins]].T), strict=True):
+        found[which] = voxels[z[which], y[which], x[which]]
+    return found.view(view.voxel.dtype).reshape(places.shape[1], -1)
+
+
+def _numbers(blocks: Array) -> Array:
+    """A number from 0 on for each block (z, y, x; one a column): the same for the same block."""
+    z, y, x = blocks - blocks.min(axis=1, keepdims=True)
+    depth, height, width = (int(axis.max()) + 1 for axis in (z, y, x))
+    if depth * height * width < _NUMBERS:
+        numbers: Array = (z * height + y) * width + x
+    else:
+        numbers = np.unique(blocks, axis=1, return_inverse=True)[1].reshape(-1)
+    return numbers
 
 
 def _blocks(view: Images, snapshot: StoreSnapshot, blocks: Array) -> Iterator[Array]:
-    """The voxels of each block, valid until the next one."""
+    """The voxels of each block (z, y, x; one a row), valid until the next one."""
     decoder = Decoder(view.codec)
     absent: Array = np.full(view.block_zyx, view.codec.background)
     for z, y, x in blocks.tolist():

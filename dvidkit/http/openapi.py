@@ -22,7 +22,14 @@ _TRIPLE: Final = r"^-?[0-9]{1,6}_-?[0-9]{1,6}_-?[0-9]{1,6}$"
 _FORMS: Final[dict[str, dict[str, Any]]] = {
     "size": {"type": "string", "pattern": r"^[0-9]{1,4}_[0-9]{1,4}_[0-9]{1,4}$", "examples": ["64_64_64"]},
     "offset": {"type": "string", "pattern": _TRIPLE, "examples": ["0_0_0"]},
+    "dims": {"type": "string", "pattern": r"^([012](_[012]){1,2}|xy|xz|yz|vol)$", "examples": ["0_1_2", "xy"]},
     "plane": {"type": "string", "examples": ["0_1_2", "xy"]},
+    "block": {"type": "string", "pattern": _TRIPLE, "examples": ["0_0_0"]},
+    "span": {"type": "string", "pattern": r"^[0-9]{1,4}$", "examples": ["8"]},
+    "top_left": {"type": "string", "pattern": _TRIPLE, "examples": ["0_0_0"]},
+    "top_right": {"type": "string", "pattern": _TRIPLE, "examples": ["64_0_0"]},
+    "bottom_left": {"type": "string", "pattern": _TRIPLE, "examples": ["0_64_0"]},
+    "res": {"type": "string", "pattern": r"^[0-9]{1,4}(\.[0-9]{1,3})?$", "examples": ["8"]},
 }
 """What parameters that have the same form everywhere look like."""
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")

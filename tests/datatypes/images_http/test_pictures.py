@@ -205,6 +205,15 @@ def test_outside_is_background_at_any_angle(gray: Any) -> None:
     assert one.tolist() == [[volume()[1, 2, 3]]]
 
 
+def test_a_slice_across_all_of_space(gray: Any) -> None:
+    """From one end of it to the other, a pixel at a time; the one in the middle was written."""
+    gray.set_resolution((1, 1, 1))
+    far = 2_000_000_000
+    slice_ = f"arb/-{far}_-{far}_-{far}/{far}_{far}_{far}/-{far}_-{far}_-{far}/{far * 3**0.5 / 2 - 1}"
+    found = np.asarray(picture(call(gray, "GET", f"{slice_}/png")))
+    assert found.tolist() == [[9, 9, volume()[0, 0, 0], 9, 9]]
+
+
 @pytest.mark.parametrize(
     "where",
     ["0_0/1_0_0/0_1_0/1", "a_0_0/1_0_0/0_1_0/1", "0_0_0/1_0_0/0_1_0/0", "0_0_0/1_0_0/0_1_0/-1", "0_0_0/nan_0_0/0_1_0/1",
@@ -214,3 +223,10 @@ def test_slices_that_cannot_be_are_refused(gray: Any, where: str) -> None:
     """No numbers, no step, no end, too many pixels, outside 32 bits."""
     with pytest.raises(InvalidInputError):
         call(gray, "GET", f"arb/{where}")
+
+
+def test_slices_of_too_many_pixels_are_refused(gray: Any) -> None:
+    """Before any of them is made: each takes eight voxels."""
+    with pytest.raises(LimitError) as refusal:
+        call(gray, "GET", "arb/0_0_0/5000_0_0/0_5000_0/1")
+    assert "pixels" in refusal.value.what
