@@ -156,7 +156,12 @@ def endpoint(
     Args:
         method, path, query, takes, returns, heavy, streams, role, quick, public, status, brief: see ``Endpoint``.
         mutates: unless given, everything but ``GET`` and ``HEAD``.
+
+    Raises:
+        InvalidInputError: ``query`` holds something else.
     """
+    if not all(isinstance(argument, Query) for argument in query):
+        raise InvalidInputError(f"query of endpoint {path!r} must be Query objects, not {shown(query)}", what="query")
 
     def decorate(function: Handler) -> Handler:
         text = (function.__doc__ or "").strip()

@@ -119,6 +119,9 @@ class Runner:
 
     def _failed(self, result: JobResult, job: Job, violation: Violation) -> None:
         found, minimal = self._reduced(violation)
+        if minimal and found is not violation and self._reference_fails(job, found.program):
+            # Made small, it may have become a program that nothing passes; as it was, it tells who is at fault.
+            found, minimal = violation, False
         rank = _SURE if violation.sure else _rank(job, found)
         failure = self._failure(job, found, minimal=minimal, rank=rank)
         if self._reference_fails(job, found.program if minimal else None):

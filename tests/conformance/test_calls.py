@@ -55,7 +55,8 @@ def test_caught(name: str, faults: Any, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_wait_that_is_left_out_is_found(faults: Any, tmp_path: Path) -> None:
-    """A durable write without a wait for the disk breaks DUR-5, though no call fails."""
+    """A durable write without a wait for the disk breaks DUR-5, though no call fails; one that changes nothing not."""
+    failing_calls(Run(Harness(faults.engine(faults.WritesChanges), tmp_path), PROFILES["quick"]))
     run = Run(Harness(faults.engine(faults.SkipsSyncs), tmp_path), PROFILES["quick"])
     with pytest.raises(Violation, match="waits for the disk") as violation:
         failing_calls(run)

@@ -127,6 +127,31 @@ def test_a_program_is_made_small_within_the_same_failure(tmp_path: Path) -> None
     assert len(beats) > 3
 
 
+class _EndsQuietly(ToyView):
+    def walk(self, keys: list[bytes], *, keys_only: bool) -> Any:
+        self.check()
+        for given, key in enumerate(keys):
+            if self.store.closed and given > 3:
+                return
+            self.check()
+            yield key if keys_only else (key, self.rows[key])
+
+
+def test_a_program_that_the_reference_fails_too_is_not_the_proof(tmp_path: Path) -> None:
+    """Made small, an iterator has ended before ``close``, and no engine raises then: the long program is shown."""
+
+    def steps(run: Run) -> None:
+        with run.session("bytes") as session:
+            session.write(*((b"%02d" % n, b"v") for n in range(9)))
+            session.iterate("i")
+            session.step("i", 5)
+            session.do({"op": "close"})
+            session.step("i", 5)
+
+    result = _runner(tmp_path, _broken(_EndsQuietly)).one(Job("ENG-CLOSE-3:steps", "ENG-CLOSE-3", steps))
+    assert result.status == "fail", result.reason
+
+
 def test_skipped_and_vacuous_are_not_passed() -> None:
     """Levels need every MUST clause passed, or skipped because it was not declared."""
     capabilities: dict[str, Any] = {}

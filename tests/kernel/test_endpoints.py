@@ -82,3 +82,10 @@ def test_what_a_request_says() -> None:
     with pytest.raises(BadPayload):
         json_body(request, list[int])
     assert to_json([1]).body == b"[1]"
+
+
+def test_query_arguments_are_declared_as_such() -> None:
+    """A mapping of names to texts is refused where it is written, not when somebody asks for help."""
+    given: Any = {"first": "from here on"}
+    with pytest.raises(InvalidInputError, match="Query objects"):
+        endpoint("GET", "all", query=given)

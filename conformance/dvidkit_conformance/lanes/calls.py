@@ -111,8 +111,8 @@ class _Calls:
         self._base = stores.parent / "base"
         self._options = options
         self._where = ""
-        self._waits: list[tuple[Op, int]] = []
-        """Operations that were done, and how often each waited for the disk."""
+        self._lazy: list[Op] = []
+        """Operations that were done, and changed files without a wait for the disk."""
 
     def begun(self) -> bool:
         """Make the store that is copied; whether any call was seen."""
@@ -139,15 +139,13 @@ class _Calls:
                     self._trial(at, _DEADLY, program)
 
     def _all_waited(self) -> None:
-        """Every durable operation waits for the disk, be it by a file that was opened so."""
-        if not self._run.harness.offers("power"):
-            return
-        for op, waits in self._waits:
-            if op.get("durable", True) and op["op"] != "compact" and not waits:
-                self._where = "nothing fails"
-                raise self._violation(
-                    "every durable write waits for the disk", f"{_brief(op)} does not", Known(), "DUR-5"
-                )
+        """Every durable operation that changes files waits for the disk, be it by a file that was opened so."""
+        lazy = [op for op in self._lazy if op.get("durable", True) and op["op"] != "compact"]
+        if lazy and self._run.harness.offers("power"):
+            self._where = "nothing fails"
+            raise self._violation(
+                "every durable write waits for the disk", f"{_brief(lazy[0])} does not", Known(), "DUR-5"
+            )
 
     def _trial(self, at: int, way: _Way, program: str) -> int:
         """A life in which this call fails, and two in which none does; how many calls the first one made.
@@ -164,9 +162,9 @@ class _Calls:
         how = "kills the process" if way.deadly else "writes less" if way.shorter else "fails"
         self._where = f"call {at} {how}{' while the store is made' * way.new}"
         self._control.arm(at, shorter=way.shorter, deadly=way.deadly)
-        self._waits = []
+        self._lazy = []
         self._life(known, program, way)
-        waits = self._waits
+        lazy = self._lazy
         count = self._control.calls
         if self._control.fired:
             self._where += f": {self._control}"
@@ -178,7 +176,7 @@ class _Calls:
             if not way.deadly:
                 self._life(known, "nothing")
             self._run.probes["went_on"] += 1
-        self._waits = waits
+        self._lazy = lazy
         return count
 
     def _life(self, known: Known, program: str, way: _Way | None = None) -> None:
@@ -207,7 +205,7 @@ class _Calls:
                     "an error, as the disk was waited for in vain", f"acknowledged after {message[2]}", known
                 )
             known.done(ops[message[1]])
-            self._waits.append((ops[message[1]], message[3]))
+            self._lazy += [ops[message[1]]] if message[3] else []
         elif said == "failed":
             known.failed(ops[message[1]])
             self._run.probes["error_of_the_tree"] += 1

@@ -30,6 +30,7 @@ struct control {
     _Atomic int64_t syncs;  /* so many of the calls waited for a file's bytes to be on the disk */
     char what[32];          /* the call */
     char path[256];         /* the end of its file's path */
+    _Atomic int64_t writes; /* so many of the calls wrote */
 };
 
 static struct control *control;
@@ -62,6 +63,8 @@ static int is_below(const char *path)
 static int fires(const char *what, const char *path, int writes)
 {
     int64_t number = atomic_fetch_add(&control->calls, 1) + 1;
+    if (writes)
+        atomic_fetch_add(&control->writes, 1);
     if (number != atomic_load(&control->at) || (control->shorter == 1 && !writes))
         return 0;
     size_t length = strlen(path), most = sizeof control->path - 1;

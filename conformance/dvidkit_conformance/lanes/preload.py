@@ -22,6 +22,7 @@ SYNCS: Final = frozenset({"fsync", "fdatasync", "msync"})
 _NUMBERS: Final = struct.Struct("6q")
 _WHAT: Final = slice(48, 80)
 _PATH: Final = slice(80, 336)
+_WRITES: Final = slice(336, 344)
 _SIZE: Final = 4096
 
 
@@ -54,7 +55,7 @@ class Control:
 
     def arm(self, at: int, *, shorter: bool = False, deadly: bool = False) -> None:
         """Count from now on; fail this call, or none for 0. If it is deadly, the process is killed instead."""
-        self._map[: _PATH.stop] = bytes(_PATH.stop)
+        self._map[: _WRITES.stop] = bytes(_WRITES.stop)
         self._map[:16] = _NUMBERS.pack(at, 2 if deadly else shorter, 0, 0, 0, 0)[:16]
 
     @property
@@ -66,6 +67,11 @@ class Control:
     def fired(self) -> bool:
         """Whether the call was made, and failed."""
         return bool(self._number(3))
+
+    @property
+    def writes(self) -> int:
+        """Of the calls, those that wrote."""
+        return int.from_bytes(self._map[_WRITES], "little")
 
     @property
     def syncs(self) -> int:

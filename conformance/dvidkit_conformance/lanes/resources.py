@@ -169,6 +169,7 @@ def reads(run: Run) -> None:
         for _ in range(count):
             _read(run, store)
         run.alive()
+        store.write([(b"after", b"all of that")], durable=False)
         after = _settled(before)
     finally:
         store.close()

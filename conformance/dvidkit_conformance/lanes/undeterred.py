@@ -138,7 +138,7 @@ class _Attempts:
 
     def _one(self, session: Performer, number: int, op: Op) -> bool:
         """One operation, and a read if it fails; whether it was done."""
-        before = self._syncs()
+        writes, waits = self._counted()
         try:
             ignored = self._patiently(session, op)
         except StorePoisoned:
@@ -148,11 +148,13 @@ class _Attempts:
             self._doing = f"reading after {type(error).__name__} of {op['op']}"
             self._patiently(session, {"op": "get", "i": 1, "v": 2, "key": b"k00"})
             return False
-        self._tell("done", number, ignored, self._syncs() - before)
+        after, waited = self._counted()
+        self._tell("done", number, ignored, after > writes and waited == waits)
         return True
 
-    def _syncs(self) -> int:
-        return 0 if self._control is None else self._control.syncs
+    def _counted(self) -> tuple[int, int]:
+        """Calls so far that wrote, and that waited for the disk."""
+        return (0, 0) if self._control is None else (self._control.writes, self._control.syncs)
 
     def _patiently(self, session: Performer, op: Op) -> str:
         """Do it, again as long as the store is suspect; the wait for the disk that failed meanwhile and was ignored.
