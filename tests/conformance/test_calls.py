@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from dvidkit_conformance.harness import Harness
 from dvidkit_conformance.kit import check
 from dvidkit_conformance.lanes import Run, calls
 from dvidkit_conformance.lanes.calls import failing_calls, killed_at_calls, spread
-from dvidkit_conformance.lanes.preload import NoPreload, library
+from dvidkit_conformance.lanes.preload import Control, NoPreload, environment, library
 from dvidkit_conformance.profiles import PROFILES
 from dvidkit_conformance.session import Violation
 
@@ -61,6 +63,25 @@ def test_a_wait_that_is_left_out_is_found(faults: Any, tmp_path: Path) -> None:
     with pytest.raises(Violation, match="waits for the disk") as violation:
         failing_calls(run)
     assert violation.value.clause == "DUR-5"
+
+
+@pytest.mark.parametrize(
+    "call", ["os.pwritev(f, [b'x'], 0)", "os.pwrite(f, b'x', 0)", "os.writev(f, [b'x'])", "os.write(f, b'x')"]
+)
+def test_every_way_of_writing_is_seen(call: str, tmp_path: Path) -> None:
+    """What Python calls for each is in the library: a write that it does not see never fails."""
+    try:
+        made = library(tmp_path)
+    except NoPreload as error:
+        pytest.skip(f"NOT TESTED: {error}")
+    control = Control.made(tmp_path / "control")
+    below = tmp_path / "below"
+    below.mkdir()
+    program = f"import os; f = os.open({str(below / 'file')!r}, os.O_RDWR | os.O_CREAT); {call}; os.fsync(f)"
+    env = dict(environment(made, control, below))
+    control.arm(0)
+    subprocess.run([sys.executable, "-c", program], env=env, check=True)
+    assert (control.writes, control.syncs) == (1, 1)
 
 
 def test_killed_at_calls(faults: Any, tmp_path: Path) -> None:

@@ -196,6 +196,21 @@ ssize_t writev(int fd, const struct iovec *pieces, int count)
 PWRITEV(pwritev, off_t)
 PWRITEV(pwritev64, off64_t)
 
+/* What Python's os.pwritev calls. */
+#define PWRITEV2(name, offset)                                  \
+    ssize_t name(int fd, const struct iovec *pieces, int count, offset at, int flags) \
+    {                                                           \
+        REAL(name, ssize_t, int, const struct iovec *, int, offset, int); \
+        if (fails_at("pwritev", fd, 1)) {                       \
+            if (!control->shorter)                              \
+                return failed();                                \
+            count = SHORT(count);                               \
+        }                                                       \
+        return real(fd, pieces, count, at, flags);              \
+    }
+PWRITEV2(pwritev2, off_t)
+PWRITEV2(pwritev64v2, off64_t)
+
 #define OF_FILE(name)                                           \
     int name(int fd)                                            \
     {                                                           \
