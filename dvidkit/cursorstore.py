@@ -93,9 +93,11 @@ class CursorView:
         leak(self._cursor)
 
     def _open(self) -> Cursor:
-        if self._cursor is None or self._store.forked:
+        """The cursor; looked at once, for without the lock another thread may take it away meanwhile."""
+        cursor = self._cursor
+        if cursor is None or self._store.forked:
             raise self._store.closed_error()
-        return self._cursor
+        return cursor
 
     def _stepwise(self, pages: Pages) -> Iterator[list[Any]]:
         try:

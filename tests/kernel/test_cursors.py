@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dvidkit.cursors import Cursor, Pages
-from dvidkit.cursorstore import CursorStore, _InChild
+from dvidkit.cursorstore import CursorStore, CursorView, _InChild
 from dvidkit.engine import Batch, Item, OpenReport, StoreConfig
 from dvidkit.errors import ConflictError, StoreClosed, StoreError, StorePoisoned
 from dvidkit.storedir import StoreDirectory
@@ -274,3 +275,22 @@ def test_forked_child(store: DictStore) -> None:
     store.close()
     assert store.driver.open == before
     assert not store.driver.closed
+
+
+def test_a_snapshot_that_is_closed_while_a_scan_begins(store: DictStore) -> None:
+    """Is closed: the cursor is looked at once, however often another thread may take it away meanwhile."""
+    store.write([(b"a", b"1")], durable=True)
+
+    class Taken(CursorView):
+        """Loses its cursor as soon as somebody looks at it."""
+
+        def __getattribute__(self, name: str) -> Any:
+            found = super().__getattribute__(name)
+            if name == "_cursor":
+                self._cursor = None
+            return found
+
+    with closing(store.snapshot()) as view:
+        taken = Taken(store, view._open())
+        with pytest.raises(StoreClosed):
+            list(taken.scan_pages(b"", b"z"))
