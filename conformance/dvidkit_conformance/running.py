@@ -119,13 +119,13 @@ class Runner:
 
     def _failed(self, result: JobResult, job: Job, violation: Violation) -> None:
         found, minimal = self._reduced(violation)
-        if minimal and found is not violation and self._reference_fails(job, found.program):
+        own = spec.clauses()[job.clause].layer == "datatype"
+        if minimal and found is not violation and not own and self._reference_fails(job, found.program):
             # Made small, it may have become a program that nothing passes; as it was, it tells who is at fault.
             found, minimal = violation, False
         rank = _SURE if violation.sure else _rank(job, found)
         failure = self._failure(job, found, minimal=minimal, rank=rank)
         if self._reference_fails(job, found.program if minimal else None):
-            own = spec.clauses()[job.clause].layer == "datatype"
             failure.status = "fail" if own else "error"
             fault = "the datatype" if own else "the kit or the kernel"
             failure.note = f"{failure.note}; the reference fails too: {fault} is at fault".lstrip("; ")

@@ -27,7 +27,7 @@ _SIZES: Final = (0, 8, 8, 30, 30, 100, 100, 900, 900, 5000, 5000, 30_000)
 def operations(workload: str, seed: int, cycle: int) -> Iterator[Op]:
     """The operations of one life of the writer, without end."""
     rng = random.Random(f"crash {workload} {seed} {cycle}")
-    make = _WORKLOADS[workload]
+    make = _unwaited if workload == "buffered" and cycle % 2 else _WORKLOADS[workload]
     while True:
         yield make(rng)
 
@@ -53,6 +53,14 @@ def _power(rng: random.Random) -> Op:
     """The same, half of it buffered."""
     op = _mixed(rng)
     return {**op, "durable": False} if op["op"] in BUFFERED and rng.random() < 0.5 else op
+
+
+def _unwaited(rng: random.Random) -> Op:
+    """What may be buffered, and all of it is: no durable write comes after it and takes it to the disk."""
+    op = _mixed(rng)
+    while op["op"] not in BUFFERED:
+        op = _mixed(rng)
+    return {**op, "durable": False}
 
 
 def _batches(rng: random.Random) -> Op:

@@ -30,6 +30,7 @@ class DescriptorsLeak(Fault):
 
     breaks = ("LIM-5",)
     steps = 0
+    isolate = True
 
     class store(ToyStore):
         def close(self) -> None:
@@ -43,6 +44,7 @@ class DescriptorOfEachScan(Fault):
 
     breaks = ("LIM-5",)
     steps = 0
+    isolate = True
 
     class view(ToyView):
         def scan_pages(
@@ -58,6 +60,7 @@ class MemoryOfEachGet(Fault):
 
     breaks = ("LIM-5",)
     steps = 0
+    isolate = True
 
     class store(ToyStore):
         def get(self, key: bytes, /) -> bytes | None:
