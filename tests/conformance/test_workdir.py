@@ -17,7 +17,11 @@ _PATIENCE = 120.0
 def _run(folder: Path) -> subprocess.Popen[bytes]:
     """A run of the kit that is at work in a directory below ``folder``."""
     command = [sys.executable, "-m", "dvidkit_conformance.cli", "memory", "--datatype", "none", "--workdir"]
-    run = subprocess.Popen([*command, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell has what it starts with & ignore it.
+    try:
+        run = subprocess.Popen([*command, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGINT, before)
     until = time.monotonic() + _PATIENCE
     while not list(folder.glob(f"{PREFIX}*/*/own*/journal")):
         assert run.poll() is None
