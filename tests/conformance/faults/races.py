@@ -189,11 +189,13 @@ class DeletesWhatIsBeside(Fault):
     """``delete_range`` puts back what it had read of the other keys: what was written meanwhile is gone."""
 
     breaks = ("CONC-6",)
-    steps = 0  # Which lines a schedule stops at depends on the interpreter; free threads show it on each.
 
     class store(ToyStore):
         def delete_range(self, begin: bytes, end: bytes, /, *, durable: bool) -> None:
-            kept = {key: value for key, value in self.rows.items() if not begin <= key < end}
+            kept = dict(self.rows)
+            for key in list(kept):  # From 3.12 on a comprehension is one line to a schedule.
+                if begin <= key < end:
+                    del kept[key]
             time.sleep(0.0005)
             self.rows = kept
 
