@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from operator import itemgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from dvidkit.engine import ByteReader, Capability, Item, LastReader, Lender, ManyReader, PageReader, SeekReader
+from dvidkit.engine import ByteReader, Capability, Item
 
 _FIRST_PAGE: Final = 1
 _PAGE_ROWS: Final = 1024
@@ -36,29 +36,19 @@ class Access:
     __slots__ = ("first_from", "get", "get_many", "last", "last_before", "lend", "pages", "scan", "seeks")
 
     def __init__(self, reader: ByteReader, features: frozenset[Capability]) -> None:
+        own: Any = reader
         self.get: Callable[[bytes], bytes | None] = reader.get
         self.scan: Callable[..., Any] = reader.scan
         self.seeks = Capability.SEEK in features
-        if self.seeks:
-            seeker = cast(SeekReader, reader)
-            self.last_before: Callable[..., Any] = seeker.seek_last_before
-            self.first_from: Callable[..., Any] = seeker.seek_first_from
-        else:
-            self.last_before = self._scan_last_before
-            self.first_from = self._scan_first_from
-        self.last: Callable[..., Pages] | None = (
-            cast(LastReader, reader).scan_last_before if Capability.LAST in features else None
-        )
-        self.pages: Callable[..., Pages] = (
-            cast(PageReader, reader).scan_pages if Capability.PAGES in features else self._scan_pages
-        )
+        self.last_before: Callable[..., Any] = own.seek_last_before if self.seeks else self._scan_last_before
+        self.first_from: Callable[..., Any] = own.seek_first_from if self.seeks else self._scan_first_from
+        self.last: Callable[..., Pages] | None = own.scan_last_before if Capability.LAST in features else None
+        self.pages: Callable[..., Pages] = own.scan_pages if Capability.PAGES in features else self._scan_pages
         self.get_many: Callable[[Sequence[bytes]], list[bytes | None]] = (
-            cast(ManyReader, reader).get_many if Capability.GET_MANY in features else self._get_each
+            own.get_many if Capability.GET_MANY in features else self._get_each
         )
         self.lend: Callable[[Sequence[bytes]], AbstractContextManager[Lent]] = (
-            getattr(cast(Lender, reader), "lend", self._lend_copies)
-            if Capability.LEND in features
-            else self._lend_copies
+            getattr(own, "lend", self._lend_copies) if Capability.LEND in features else self._lend_copies
         )
 
     def _get_each(self, keys: Sequence[bytes]) -> list[bytes | None]:

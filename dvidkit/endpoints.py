@@ -7,6 +7,7 @@ method, path and documentation. Routing, help texts and the OpenAPI document are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -214,17 +215,18 @@ def integer(text: str, what: str) -> int:
     return int(text)
 
 
+@lru_cache(maxsize=256)
 def triple(text: str, what: str) -> tuple[int, int, int]:
     """``1_2_3`` as three numbers, x first, as DVID writes points and sizes in URLs.
 
     Raises:
         InvalidInputError: not three whole numbers.
     """
-    parts = text.split("_")
-    if len(parts) != 3:
-        raise InvalidInputError(f"{what} must be three numbers like 64_64_64, not {shown(text)}", what=what)
-    x, y, z = (integer(part, what) for part in parts)
-    return x, y, z
+    try:
+        x, y, z = text.split("_")
+    except ValueError:
+        raise InvalidInputError(f"{what} must be three numbers like 64_64_64, not {shown(text)}", what=what) from None
+    return integer(x, what), integer(y, what), integer(z, what)
 
 
 def json_body(request: Request, kind: Any) -> Any:

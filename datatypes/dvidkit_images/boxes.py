@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Iterator
 from itertools import islice, product
-from typing import Final, NamedTuple, Self, SupportsIndex
+from typing import Any, Final, NamedTuple, Self, SupportsIndex
 
 import msgspec
 
@@ -17,7 +17,7 @@ Triple = tuple[int, int, int]
 Slices = tuple[slice, slice, slice]
 
 _INT32: Final = 1 << 31
-_MOST_BLOCKS: Final = 1 << 20
+MOST_BLOCKS: Final = 1 << 20
 """Blocks that one request may touch."""
 REQUEST_BUDGET: Final = 1 << 30
 """Bytes of voxels that one request may read or write, unless the caller sets another budget."""
@@ -68,7 +68,7 @@ class Box(msgspec.Struct, frozen=True):
         """
         offset, shape = triple(offset_zyx, "offset"), triple(shape_zyx, "shape")
         for begin, side in zip(offset, shape, strict=True):
-            if side < 0 or not in_int32(begin) or not in_int32(begin + max(side, 1) - 1):
+            if side < 0 or not -_INT32 <= begin <= _INT32 - (side or 1):
                 raise OutOfBounds(f"a box at {offset} of shape {shape} (z, y, x) is not within 32-bit coordinates")
         return cls(offset, shape)
 
@@ -92,8 +92,12 @@ class Box(msgspec.Struct, frozen=True):
         """Number of blocks of this shape that it touches."""
         if self.empty:
             return 0
-        sides = zip(self.offset_zyx, self.shape_zyx, block_zyx, strict=True)
-        return math.prod((begin + side - 1) // step - begin // step + 1 for begin, side, step in sides)
+        (z, y, x), (depth, height, width), (bz, by, bx) = self.offset_zyx, self.shape_zyx, block_zyx
+        return (
+            ((z + depth - 1) // bz - z // bz + 1)
+            * ((y + height - 1) // by - y // by + 1)
+            * ((x + width - 1) // bx - x // bx + 1)
+        )
 
     def check(self, voxel_size: int, block_zyx: Triple, budget: int) -> None:
         """Refuse a box that is too large for one request.
@@ -101,22 +105,26 @@ class Box(msgspec.Struct, frozen=True):
         Raises:
             LimitError: more bytes than the budget, or more than 2^20 blocks.
         """
-        size, blocks = math.prod(self.shape_zyx) * voxel_size, self.blocks(block_zyx)
-        for what, limit, got in (("request bytes", budget, size), ("request blocks", _MOST_BLOCKS, blocks)):
-            if got > limit:
-                raise LimitError(
-                    f"a box of shape {self.shape_zyx} (z, y, x) is too large: {got} {what}, at most {limit}",
-                    what=what,
-                    limit=limit,
-                    got=got,
-                )
+        size = math.prod(self.shape_zyx) * voxel_size
+        if size > budget:
+            raise self._too_large("request bytes", budget, size)
+        blocks = self.blocks(block_zyx)
+        if blocks > MOST_BLOCKS:
+            raise self._too_large("request blocks", MOST_BLOCKS, blocks)
+
+    def _too_large(self, what: str, limit: int, got: int) -> LimitError:
+        return LimitError(
+            f"a box of shape {self.shape_zyx} (z, y, x) is too large: {got} {what}, at most {limit}",
+            what=what,
+            limit=limit,
+            got=got,
+        )
 
     def patches(self, block_zyx: Triple) -> Iterator[Patch]:
         """Its patches on blocks of this shape, in the order of their keys."""
         if self.empty:
             return
-        sides = zip(self.offset_zyx, self.shape_zyx, block_zyx, strict=True)
-        for z, y, x in product(*(_spans(begin, side, step) for begin, side, step in sides)):
+        for z, y, x in product(*map(_spans, self.offset_zyx, self.shape_zyx, block_zyx)):
             yield Patch(
                 BLOCK_HEAD + z.key + y.key + x.key,
                 (z.box, y.box, x.box),
@@ -159,8 +167,12 @@ def triple(value: object, what: str) -> Triple:
     Raises:
         BadType: anything else; truth values are not numbers.
     """
+    given: Any = value
     try:
-        z, y, x = map(whole, value)  # type: ignore[call-overload]
+        z, y, x = given
+        if type(z) is type(y) is type(x) is int:
+            return z, y, x
+        z, y, x = whole(z), whole(y), whole(x)
     except (TypeError, ValueError):
         raise BadType(f"{what} must be three whole numbers (z, y, x), not {shown(value)}") from None
     return z, y, x

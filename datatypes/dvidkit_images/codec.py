@@ -6,7 +6,8 @@ Decoders and encoders keep a block's worth of memory that is used again and agai
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from dvidkit import envelope
 from dvidkit.checksum import SIZE, seal_in_place
@@ -41,7 +42,6 @@ class BlockCodec:
         shape_zyx: of a block, in voxels.
         voxel: what a voxel is.
         size: bytes of a block, uncompressed.
-        background: packed voxel of what was never written.
     """
 
     def __init__(self, voxel: Voxel, settings: ImageSettings) -> None:
@@ -50,8 +50,12 @@ class BlockCodec:
         self.voxel = voxel
         self.size = x * y * z * voxel.size
         self.settings = settings
-        self.background = voxel.background(settings.background)
         self._run = _literal_run(self.size)
+
+    @cached_property
+    def background(self) -> Any:
+        """The packed voxel of what was never written."""
+        return self.voxel.background(self.settings.background)
 
     def literals(self, payload: memoryview) -> Array | None:
         """The voxels (z, y, x) where they lie in an lz4 payload, if it is one run of literals; else ``None``.
@@ -97,6 +101,7 @@ class BlockCodec:
         return bytes(payload)
 
 
+@lru_cache(maxsize=64)
 def _literal_run(size: int) -> bytes:
     """What stands before ``size`` literals that are a whole LZ4 block."""
     if size < _LONG_RUN:

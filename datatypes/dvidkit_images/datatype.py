@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from dvidkit.datatype import Datatype
 from dvidkit.deferred import deferred
@@ -66,7 +66,8 @@ class Images(Datatype):
     @property
     def configured(self) -> ImageSettings:
         """The instance's settings as they are now."""
-        return cast(ImageSettings, self.instance.settings)
+        settings: Any = self.instance.settings
+        return settings  # type: ignore[no-any-return]
 
     @property
     def block_zyx(self) -> Triple:

@@ -32,7 +32,7 @@ from dvidkit_images.formats import Format, encode_picture, record, stretched
 from dvidkit_images.keys import block_tkey
 from dvidkit_images.memory import SentVoxels
 from dvidkit_images.oblique import Parallelogram, read_oblique
-from dvidkit_images.reading import conflict_error, is_read_alone, read_box
+from dvidkit_images.reading import conflict_error, is_read_alone, read_block, read_box
 from dvidkit_images.voxels import Array
 
 if TYPE_CHECKING:
@@ -236,6 +236,9 @@ class ImageEndpoints(Images):
     def _sent(self, request: Request, offset: Triple, shape: Triple) -> bytes:
         """The voxels of a box as ``get_raw`` sends them."""
         box = self._box(offset, shape)
+        block = None if request.query else read_block(self, box)
+        if block is not None:
+            return block
         sent = SentVoxels(box.shape_zyx, self.voxel.packed)
         conflicts: list[Conflict] = []
         volume = self.voxel.unpack(read_box(self, box, conflicts, sent.array))

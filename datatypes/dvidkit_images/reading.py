@@ -10,12 +10,13 @@ from dvidkit.errors import CorruptData, VersionConflict
 from dvidkit.resolve import Conflict
 from dvidkit_images.boxes import Box, Patch
 from dvidkit_images.codec import BlockCodec, Decoder
-from dvidkit_images.keys import block_zyx
+from dvidkit_images.keys import block_tkey, block_zyx
 from dvidkit_images.voxels import Array, copy_voxels
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from dvidkit.points import PointReader
     from dvidkit_images.datatype import Images
 else:
     np = deferred("numpy")
@@ -55,15 +56,39 @@ def read_box(view: Images, box: Box, conflicts: list[Conflict], into: Array | No
             else:
                 copy_voxels(volume[patch.box], decoded(decoder, patch.tkey, stored)[patch.block])
 
-    with view.store.snapshot() as snapshot:
-        for window in box.windows(codec.shape_zyx, window_size(codec.size)):
-            with snapshot.lent(view.ctx, [patch.tkey for patch in window], conflicts=conflicts) as lent:
-                found = list(zip(window, lent, strict=True))
-                if volume.nbytes >= _WORTH_SHARING or any(stored and len(stored) < codec.size for stored in lent):
-                    share(view, place, found)
-                else:
-                    place(found)
+    def fill(reader: PointReader, window: Sequence[Patch]) -> None:
+        with reader.lent(view.ctx, [patch.tkey for patch in window], conflicts=conflicts) as lent:
+            found = list(zip(window, lent, strict=True))
+            if volume.nbytes >= _WORTH_SHARING or any(stored and len(stored) < codec.size for stored in lent):
+                share(view, place, found)
+            else:
+                place(found)
+
+    size, blocks = window_size(codec.size), box.blocks(codec.shape_zyx)
+    if blocks > size:
+        with view.store.snapshot() as snapshot:
+            for window in box.windows(codec.shape_zyx, size):
+                fill(snapshot, window)
+    elif blocks:
+        fill(view.store, list(box.patches(codec.shape_zyx)))
     return volume
+
+
+def read_block(view: Images, box: Box) -> bytes | None:
+    """The voxels of a box that is one whole block, in the order z, y, x, copied but once.
+
+    ``None`` if it is not one, or the block was never written or is in conflict.
+
+    Raises:
+        CorruptData: it does not decode.
+    """
+    (z, y, x), sides = box.offset_zyx, view.block_zyx
+    depth, height, width = sides
+    if box.shape_zyx != sides or z % depth or y % height or x % width:
+        return None
+    tkey = block_tkey((z // depth, y // height, x // width))
+    with view.store.lent(view.ctx, [tkey], conflicts=[]) as (stored,):
+        return None if stored is None else decoded(Decoder(view.codec), tkey, stored).tobytes()
 
 
 def is_read_alone(codec: BlockCodec, box: Box) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from dvidkit.endpoints import Endpoint, Request, Response
 from dvidkit.errors import VersionConflict
-from dvidkit.http.auth import Caller, Gatekeeper
+from dvidkit.http.auth import Gatekeeper
 from dvidkit.http.cors import Cors
 from dvidkit.http.groups import OWN, offered
 from dvidkit.http.metrics import Metrics
@@ -93,12 +93,16 @@ class App:
             else:
                 route, parameters, target = self._route(scope)
                 where = route.path
-                if not route.plain or not self.gatekeeper.trivial:
+                if not self.gatekeeper.trivial:
                     response = await self._answer(route, parameters, target, scope, receive)
-                elif target is None:
+                elif route.plain and target is None:
                     response = route.handler(_plain(scope, parameters))
-                else:
+                elif route.plain:
                     response = route.handler(target[0].at(target[1]), _plain(scope, parameters))
+                elif route.brief and not scope["query_string"]:
+                    response = await self._call_brief(route, target, _plain(scope, parameters))
+                else:
+                    response = await self._answer(route, parameters, target, scope, receive)
             if not head and not isinstance(response.body, bytes):
                 first = await self.pool.run(take, response.body)
         except Exception as error:
@@ -180,10 +184,10 @@ class App:
                 await written
                 return response
             if endpoint.brief and target is not None:
-                return await self._call_brief(route, target, request, caller)
+                return await self._call_brief(route, target, request)
             if endpoint.heavy or endpoint.mutates or endpoint.streams:
-                return await self.pool.run(self._call, route, target, request, caller)
-            return self._call(route, target, request, caller)
+                return await self.pool.run(self._call, route, target, request)
+            return self._call(route, target, request)
         finally:
             if throttled:
                 self.pool.unthrottle()
@@ -204,18 +208,18 @@ class App:
         pace = Pace(limits.idle_seconds, limits.slowest)
         return await read_body(receive, limits.body, pace, length, claim.grow), None
 
-    def _call(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
+    def _call(self, route: Route, target: Any, request: Request) -> Response:
         if target is None:
             return route.handler(request)
-        return route.handler(self._view(target, caller), request)
+        return route.handler(self._view(target, request), request)
 
-    def _view(self, target: Any, caller: Caller) -> Any:
+    def _view(self, target: Any, request: Request) -> Any:
         instance, version = target
-        return self.config.limits.bound(instance.at(version, override=caller.admin))
+        return self.config.limits.bound(instance.at(version, override=request.admin))
 
-    async def _call_brief(self, route: Route, target: Any, request: Request, caller: Caller) -> Response:
+    async def _call_brief(self, route: Route, target: Any, request: Request) -> Response:
         """Call in the event loop if the datatype says that this request is brief, else in a thread."""
-        view = self._view(target, caller)
+        view = self._view(target, request)
         if getattr(view, route.endpoint.brief)(request):
             return route.handler(view, request)
         return await self.pool.run(route.handler, view, request)

@@ -20,6 +20,8 @@ Routed = tuple[Route, Mapping[str, str], Any]
 NOTHING: Final = MappingProxyType[str, str]({})
 _INSTANCE: Final = 4
 """Segments before what a datatype's endpoint is named by: ``api``, ``node``, version, instance."""
+_PARAMETERS: Final = 6
+"""Parts of such a path, divided at ``/``, before its parameters; the first is empty."""
 _MOST_KNOWN: Final = 1024
 
 
@@ -37,7 +39,7 @@ class Router:
         self._routes = routes
         self._common = frozenset(common)
         self._by_type: dict[type[Datatype], Routes] = {}
-        self._known: dict[bytes, tuple[str, str, type[Datatype], dict[str, Route]]] = {}
+        self._known: dict[tuple[str | int, ...], tuple[Route, type[Datatype]]] = {}
         self._fixed: dict[bytes, Routed] = {
             f"/{route.path}".encode(): (route, NOTHING, None)
             for route in routes.all
@@ -65,18 +67,22 @@ class Router:
         return self._find_known(method, raw) or self._find(method, raw_path(scope))
 
     def _find_known(self, method: str, raw: bytes) -> Routed | None:
-        """``find`` for a path that differs from an earlier one in its last segment, which is a parameter, alone."""
-        begin, _, last = raw.rpartition(b"/")
-        known = self._known.get(begin)
-        if known is None or not last or b"%" in last or b"?" in last or not last.isascii():
+        """``find`` for a path that differs from an earlier one in parameters of a datatype's endpoint alone."""
+        path = raw.decode("latin-1")
+        if "%" in path or "?" in path or not path.isascii():
             return None
-        uuid, name, datatype, routes = known
-        route = routes.get(method)
-        version = self._kernel.repos.resolve(uuid)
-        instance = version.repo.instance(name)
-        if route is None or instance.datatype is not datatype:
+        parts = path.split("/")
+        known = self._known.get((method, len(parts), *parts[1:_PARAMETERS]))
+        if known is None or not parts[-1]:
             return None
-        return route, {route.names[0]: last.decode("ascii")}, (instance, version)
+        route, datatype = known
+        version = self._kernel.repos.resolve(parts[3])
+        instance = version.repo.instance(parts[4])
+        if instance.datatype is not datatype:
+            return None
+        names = route.names
+        values = {names[0]: parts[-1]} if len(names) == 1 else dict(zip(names, parts[_PARAMETERS:], strict=True))
+        return route, values, (instance, version)
 
     def _find(self, method: str, raw: bytes) -> Routed:
         segments = segments_of(raw)
@@ -93,7 +99,7 @@ class Router:
                 return *found, None
         if below_instance or (len(segments) == _INSTANCE and segments[1] == "node" and segments[0] == "api"):
             routed = self._find_of_instance(method, segments, refused)
-            self._remember(raw, segments, routed[2][0].datatype)
+            self._remember(method, raw, segments, routed[2][0].datatype)
             return routed
         raise HTTPError(404, "no such URL")
 
@@ -117,11 +123,14 @@ class Router:
             routes.extend(datatype.endpoints, datatype)
         return routes
 
-    def _remember(self, raw: bytes, segments: list[str], datatype: type[Datatype]) -> None:
+    def _remember(self, method: str, raw: bytes, segments: list[str], datatype: type[Datatype]) -> None:
         """Keep what ``_find_known`` needs for paths like this one."""
-        if len(segments) != _INSTANCE + 2 or raw.endswith(b"/") or segments[_INSTANCE] in self._common:
+        parts = raw.decode("latin-1").split("/")
+        if segments != parts[1:] or segments[_INSTANCE] in self._common:
             return
-        routes = self._by_type[datatype].with_one_parameter(segments[_INSTANCE])
+        route = self._by_type[datatype].with_parameters(method, segments[_INSTANCE], len(segments) - _INSTANCE)
+        if route is None:
+            return
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[raw.rpartition(b"/")[0]] = (segments[2], segments[3], datatype, routes)
+        self._known[(method, len(parts), *parts[1:_PARAMETERS])] = route, datatype

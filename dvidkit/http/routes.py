@@ -29,6 +29,7 @@ class Route:
         handler: for a service's own endpoints the bound method, for a datatype's the plain function.
         path: of the endpoint.
         plain: asks for nothing but its path, query and headers, of anybody, and answers in microseconds.
+        brief: the same of some requests; see ``Endpoint.brief``.
     """
 
     endpoint: Endpoint
@@ -36,11 +37,14 @@ class Route:
     handler: Handler
     path: str = field(init=False)
     plain: bool = field(init=False)
+    brief: str = field(init=False)
 
     def __post_init__(self) -> None:
         row = self.endpoint
         object.__setattr__(self, "path", row.path)
-        object.__setattr__(self, "plain", not (row.mutates or row.takes or row.heavy or row.streams or row.role))
+        asking = row.mutates or row.takes or row.streams or row.role
+        object.__setattr__(self, "plain", not (asking or row.heavy))
+        object.__setattr__(self, "brief", "" if asking else row.brief)
 
 
 @dataclass(slots=True)
@@ -112,10 +116,8 @@ class Routes:
         Raises:
             HTTPError: the path exists, but not with this method (405).
         """
-        if self._short is None:
-            self._short = self._shortened()
         if start < len(segments):
-            route = self._short.get((method, segments[start], len(segments) - start))
+            route = self.with_parameters(method, segments[start], len(segments) - start)
             if route is not None:
                 return route, dict(zip(route.names, segments[start + 1 :], strict=True))
         node, rest = self._root, None
@@ -135,10 +137,11 @@ class Routes:
             return self._found(method, node.routes, values)
         return self._found(method, *rest) if rest else None
 
-    def with_one_parameter(self, segment: str) -> dict[str, Route]:
-        """By method the routes of this segment and one parameter, as far as no other route can be meant."""
-        short = self._short or self._shortened()
-        return {method: route for (method, first, length), route in short.items() if (first, length) == (segment, 2)}
+    def with_parameters(self, method: str, segment: str, length: int) -> Route | None:
+        """The route of this segment and parameters, as many segments together, if no other can be meant."""
+        if self._short is None:
+            self._short = self._shortened()
+        return self._short.get((method, segment, length))
 
     def _shortened(self) -> dict[tuple[str, str, int], Route]:
         """The routes of one fixed segment and parameters, by method, segment and length: no other can be meant."""

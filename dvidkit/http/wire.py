@@ -217,21 +217,25 @@ class _Begun:
 def start_of(response: Response, extra: Headers) -> Message:
     """What begins an answer whose body is bytes."""
     status, body = response.status, response.body
-    if status in NO_BODY:
-        headers = [*_headers(response), *extra]
-    else:
+    headers = [*extra]
+    if status not in NO_BODY:
         assert isinstance(body, bytes)
-        headers = [(b"content-length", b"%d" % len(body)), *extra]
+        headers.append(_length(len(body)))
         if response.media_type:
             headers.append(_header("content-type", response.media_type))
-        for name, value in response.headers.items():
-            headers.append(_header(name, value))
+    if response.headers:
+        headers += _headers(response)
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 def _headers(response: Response) -> list[tuple[bytes, bytes]]:
     """The endpoint's own headers."""
     return [_header(name, value) for name, value in response.headers.items()]
+
+
+@lru_cache(maxsize=256)
+def _length(size: int) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % size
 
 
 @lru_cache(maxsize=256)

@@ -22,13 +22,19 @@ def scope_of(method: str, path: str, root: str = "") -> dict[str, Any]:
 def test_a_path_leads_to_the_same_place_each_time(service: Any) -> None:
     """Whether or not one like it was asked for before: methods, escapes, endings, mounts and what does not exist."""
     service.repo.create_instance("keyvalue", "kv")
-    paths = ["a", "b", "%41", "a%2Fb", "", "a/", "a/b", "%zz", "\xff", "a?u=me", "c"]
+    service.repo.create_instance("uint8blk", "grey")
+    keys = ["key/a", *(f"key/{each}" for each in ("b", "%41", "a%2Fb", "", "a/", "a/b", "%zz", "\xff", "a?u=me", "c"))]
+    box = "raw/0_1_2/1_1_1/0_0_0"
+    boxes = [box, f"{box}/", f"{box}/png", f"{box}/png/", f"{box}?u=me", "raw/0_1_2//0_0_0", "raw/%30_1/1_1/0_0_0", box]
+    paths = [*(f"kv/{each}" for each in (*keys, "keys", "keys/", "info")), *(f"grey/{each}" for each in boxes), "grey"]
     for root in ("", "/mounted"):
-        below = f"{root}{service.node}/kv/key/"
+        below = f"{root}{service.node}/"
         asked = [scope_of(method, below + each, root) for method in ("GET", "POST", "HEAD", "PUT") for each in paths]
         fresh = [outcome(create_app(service.kernel), scope) for scope in asked]
         assert [outcome(service.app, scope) for scope in asked * 2] == fresh * 2
         assert fresh[0] == ("key/{key}", "GET", {"key": "a"}, "kv")
+        shape = {"dims": "0_1_2", "size": "1_1_1", "offset": "0_0_0"}
+        assert fresh[len(keys) + 3] == ("raw/{dims}/{size}/{offset}", "GET", shape, "grey")
 
 
 def outcome(app: Any, scope: dict[str, Any]) -> Any:
@@ -59,9 +65,12 @@ def test_a_route_is_short_only_where_no_other_can_be_meant() -> None:
     routes = Routes()
     for path in ("a/{x}", "b/{x}", "b/fixed", "c/{rest...}", "d/{x}/{y}", "e"):
         routes.add(Endpoint("GET", path, path, "", ""), lambda: Response())
-    short = {name: [route.path for route in routes.with_one_parameter(name).values()] for name in "abcde"}
-    assert short == {"a": ["a/{x}"] * 2, "b": [], "c": [], "d": [], "e": []}
-    found = routes.find("GET", ["d", "1", "2"])
-    assert found is not None
-    assert (found[0].path, found[1]) == ("d/{x}/{y}", {"x": "1", "y": "2"})
+    places = [(name, length) for name in "abcde" for length in (1, 2, 3, 4)]
+    found = {place: routes.with_parameters("GET", *place) for place in places}
+    short = {place: route.path for place, route in found.items() if route is not None}
+    assert short == {("a", 2): "a/{x}", ("d", 3): "d/{x}/{y}", ("e", 1): "e"}
+    assert routes.with_parameters("PUT", "a", 2) is None
+    two = routes.find("GET", ["d", "1", "2"])
+    assert two is not None
+    assert (two[0].path, two[1]) == ("d/{x}/{y}", {"x": "1", "y": "2"})
     assert routes.find("GET", ["d", "1"]) is None
