@@ -7,7 +7,8 @@ are those of the nearest place.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from dvidkit.deferred import deferred
 from dvidkit.errors import InvalidInputError, LimitError, OutOfBounds
 from dvidkit.resolve import Conflict
-from dvidkit_images.boxes import in_int32
+from dvidkit_images.boxes import MOST_BLOCKS, Triple, in_int32
 from dvidkit_images.codec import Decoder
 from dvidkit_images.keys import block_tkey
 from dvidkit_images.reading import conflict_error, decoded
@@ -33,6 +34,8 @@ _PIXELS: Final = 1 << 16
 """Pixels that are worked on at a time; each takes some hundred bytes meanwhile."""
 _MOST_PIXELS: Final = 1 << 24
 """Pixels of a slice: each takes about a microsecond."""
+_FARTHEST: Final = 1e100
+"""In any units that is too far, and it can still be reckoned with."""
 _NUMBERS: Final = 1 << 62
 _CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
@@ -53,9 +56,12 @@ class Parallelogram(msgspec.Struct, frozen=True):
     step: float
 
     def axis(self, corner: Point) -> tuple[int, Array]:
-        """Pixels from the top left to another corner, both included, and the way from each to the next (z, y, x)."""
+        """Pixels from the top left to another corner, both included, and the way from each to the next (z, y, x).
+
+        There may be more than 2^24 of them; how many then, it does not say.
+        """
         way = np.subtract(corner, self.top_left)[::-1]
-        steps = math.floor(float(np.linalg.norm(way)) / self.step)
+        steps = math.floor(min(float(np.linalg.norm(way)) / self.step, _MOST_PIXELS))
         return steps + 1, way / max(steps, 1)
 
 
@@ -69,29 +75,79 @@ def read_oblique(view: Images, where: Parallelogram) -> Array:
     numbers = (*where.top_left, *where.top_right, *where.bottom_left, where.step)
     if not all(map(math.isfinite, numbers)) or where.step <= 0:
         raise InvalidInputError(f"no slice can be made of {where}")
-    columns, right = where.axis(where.top_right)
-    rows, down = where.axis(where.bottom_left)
-    _check(view, rows, columns)
-    voxel_size = np.array(view.configured.voxel_size[::-1])[:, None]
-    origin, right, down = (np.reshape(each, (3, 1)) for each in (where.top_left[::-1], right, down))
+    if max(map(abs, numbers)) > _FARTHEST:
+        raise OutOfBounds("the slice reaches outside 32-bit coordinates")
+    plane = _Plane(where, view.configured.voxel_size)
+    _check(view, plane)
     channels = len(view.voxel.channels)
-    pixels: Array = np.empty((rows * columns, channels), view.voxel.dtype)
+    pixels: Array = np.empty((plane.rows * plane.columns, channels), view.voxel.dtype)
     with view.store.snapshot() as snapshot:
-        for start in range(0, rows * columns, _PIXELS):
-            row, column = np.divmod(np.arange(start, min(start + _PIXELS, rows * columns)), columns)
-            places = (origin + row * down + column * right) / voxel_size
-            pixels[start : start + len(row)] = _sample(view, snapshot, places)
-    return pixels.reshape(rows, columns, *[channels] * (channels > 1))
+        for start, places in plane.parts():
+            pixels[start : start + places.shape[1]] = _sample(view, snapshot, places)
+    return pixels.reshape(plane.rows, plane.columns, *[channels] * (channels > 1))
 
 
-def _check(view: Images, rows: int, columns: int) -> None:
-    pixels = rows * columns
-    for what, limit, got in (
-        ("request bytes", view.budget, pixels * view.voxel.size),
-        ("request pixels", _MOST_PIXELS, pixels),
-    ):
-        if got > limit:
-            raise LimitError(f"a slice of {rows} x {columns} pixels is too large", what=what, limit=limit, got=got)
+class _Plane:
+    """Where the pixels of a parallelogram lie, in voxels.
+
+    Attributes:
+        rows, columns: of pixels.
+    """
+
+    def __init__(self, where: Parallelogram, voxel_size: Sequence[float]) -> None:
+        self.columns, right = where.axis(where.top_right)
+        self.rows, down = where.axis(where.bottom_left)
+        ways = (where.top_left[::-1], right, down, voxel_size[::-1])
+        self._origin, self._right, self._down, self._voxel = (np.reshape(each, (3, 1)) for each in ways)
+
+    def _places(self, row: Array, column: Array) -> Array:
+        places: Array = (self._origin + row * self._down + column * self._right) / self._voxel
+        return places
+
+    def parts(self) -> Iterator[tuple[int, Array]]:
+        """The number of a pixel, and the places of it and some that follow (z, y, x; one a column)."""
+        pixels = self.rows * self.columns
+        for start in range(0, pixels, _PIXELS):
+            row, column = np.divmod(np.arange(start, min(start + _PIXELS, pixels)), self.columns)
+            yield start, self._places(row, column)
+
+    def corners(self) -> Array:
+        """The places of its corners."""
+        return self._places(np.array([0, 0, 1, 1]) * (self.rows - 1), np.array([0, 1, 0, 1]) * (self.columns - 1))
+
+    def blocks(self, block_zyx: Triple) -> Iterator[int]:
+        """In how many blocks each of its parts lies, but for what lies beside them only to be interpolated."""
+        side = np.reshape(block_zyx, (3, 1))
+        for _, places in self.parts():
+            yield len(np.unique(_numbers(np.floor_divide(places, side).astype(np.int64))))
+
+    def most_blocks(self, block_zyx: Triple) -> float:
+        """What the sum of these does not exceed by more than one a part, found without looking at each pixel."""
+        steps = np.abs(self._right / self._voxel)[:, 0] / block_zyx
+        return self.rows * min(float(steps.sum()) * self.columns + 3, self.columns)
+
+
+def _check(view: Images, plane: _Plane) -> None:
+    """Refuse what is too large, lies outside what can be named, or is strewn over too many blocks."""
+    pixels = plane.rows * plane.columns
+    _limit(plane, "request pixels", _MOST_PIXELS, pixels)
+    _limit(plane, "request bytes", view.budget, pixels * view.voxel.size)
+    corners = plane.corners()
+    if not (in_int32(math.floor(corners.min())) and in_int32(math.ceil(corners.max()))):
+        raise OutOfBounds("the slice reaches outside 32-bit coordinates")
+    if plane.most_blocks(view.block_zyx) > MOST_BLOCKS:
+        for blocks in accumulate(plane.blocks(view.block_zyx)):
+            _limit(plane, "request blocks", MOST_BLOCKS, blocks)
+
+
+def _limit(plane: _Plane, what: str, limit: int, got: int) -> None:
+    if got > limit:
+        raise LimitError(
+            f"a slice of {plane.rows} x {plane.columns} pixels is too large: {got} {what}, at most {limit}",
+            what=what,
+            limit=limit,
+            got=got,
+        )
 
 
 def _sample(view: Images, snapshot: StoreSnapshot, places: Array) -> Array:
@@ -117,8 +173,6 @@ def _part(share: Array, end: int) -> Array:
 
 def _voxels_at(view: Images, snapshot: StoreSnapshot, places: Array) -> Array:
     """Voxels at lattice places (one a column): (places, channels). Each block is read once."""
-    if not (in_int32(int(places.min())) and in_int32(int(places.max()))):
-        raise OutOfBounds("the slice reaches outside 32-bit coordinates")
     side = np.array(view.block_zyx)
     blocks, (z, y, x) = np.divmod(places, side[:, None])
     numbers = _numbers(blocks)

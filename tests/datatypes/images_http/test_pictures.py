@@ -230,3 +230,37 @@ def test_slices_of_too_many_pixels_are_refused(gray: Any) -> None:
     with pytest.raises(LimitError) as refusal:
         call(gray, "GET", "arb/0_0_0/5000_0_0/0_5000_0/1")
     assert "pixels" in refusal.value.what
+
+
+def test_slices_strewn_over_too_many_blocks_are_refused(gray: Any) -> None:
+    """Each pixel in a block of its own: to look for them all took minutes."""
+    with pytest.raises(LimitError) as refusal:
+        call(gray, "GET", "arb/-475367_-908545_0/-715059_-3769_-5/0_64_0/374")
+    assert "blocks" in refusal.value.what
+
+
+def test_blocks_of_a_slice_are_counted_where_that_decides(gray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Down its columns a slice stays in few blocks: more than there seem to be from its rows are not refused."""
+    gray.set_resolution((1, 1, 1))
+    monkeypatch.setattr("dvidkit_images.oblique.MOST_BLOCKS", 12)
+    slice_ = "arb/0_0_0/{0}_0_0/0_8_0/1"
+    found = np.asarray(picture(call(gray, "GET", slice_.format(5))))
+    assert (found == volume()[0, :, :6]).all()
+    with pytest.raises(LimitError) as refusal:
+        call(gray, "GET", slice_.format(20))
+    assert refusal.value.what == "request blocks"
+
+
+@pytest.mark.parametrize("far", ["1e308", "-1e308", "1e150", "1e90"])
+@pytest.mark.parametrize("step", ["1", "1e-320", "1e300"])
+def test_slices_to_beyond_all_numbers_are_refused(gray: Any, far: str, step: str) -> None:
+    """Their lengths overflow."""
+    with pytest.raises(InvalidInputError):
+        call(gray, "GET", f"arb/-{far.strip('-')}_0_0/{far}_0_{far}/0_1_0/{step}")
+
+
+def test_pixels_that_are_too_many_to_be_counted_are_refused(gray: Any) -> None:
+    """The distance of two of them is next to nothing."""
+    with pytest.raises(LimitError) as refusal:
+        call(gray, "GET", "arb/0_0_0/4_0_0/0_4_0/1e-320")
+    assert refusal.value.what == "request pixels"
