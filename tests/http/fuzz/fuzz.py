@@ -1,4 +1,4 @@
-"""Schemathesis against a live service, from its own OpenAPI document: no answer may be a 5xx.
+"""Schemathesis against a live service, from its own OpenAPI document: no answer may be a 5xx, and none may be missing.
 
 Run by ``make fuzz`` (``CASES=20000``). The service has a repo with every installed datatype that can be made without
 further settings. After a number of cases the repo is made anew, because cases commit it and delete what is in it.
@@ -19,6 +19,7 @@ from typing import Any
 import schemathesis  # pyright: ignore[reportMissingImports] - a group of its own, see make fuzz
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.errors import Unsatisfiable
+from requests.exceptions import Timeout
 from schemathesis.core.errors import SerializationNotPossible  # pyright: ignore[reportMissingImports]
 from schemathesis.generation import GenerationMode  # pyright: ignore[reportMissingImports]
 
@@ -32,6 +33,8 @@ ROUND = 20
 """Cases of one operation in one repo."""
 WILD = 4
 """Every so many-th operation is asked for with what its schema forbids."""
+PATIENCE = 120
+"""Seconds for one answer."""
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 SPAN = {"type": "string", "pattern": "^[0-9]{1,3}(:[0-9]{1,3})?$"}
 TEXT = {"type": "string", "maxLength": 8}
@@ -126,7 +129,11 @@ def _fuzz(operation: Any, statuses: Counter[int], failures: list[str], chosen: i
     )
     @given(case=operation.as_strategy(generation_mode=MODES[chosen % WILD == 0]))
     def check(case: Any) -> None:
-        answer = case.call(timeout=120)
+        try:
+            answer = case.call(timeout=PATIENCE)
+        except Timeout:
+            failures.append(f"no answer in {PATIENCE} s: {case.as_curl_command()}")
+            return
         statuses[answer.status_code] += 1
         if answer.status_code >= 500 and answer.status_code not in (503, 507):
             failures.append(f"{answer.status_code} {case.as_curl_command()}: {answer.text[:200]}")
