@@ -78,7 +78,7 @@ class KeyValue(KeyValues):
             raise _missing(key)
         header = request.headers.get("range", "")
         if not header and not request.query:
-            return _bytes(value)
+            return Response(value, BINARY)
         part = from_query(request.query)
         if part is not None and header:
             raise InvalidInputError("a Range header and byte_start cannot be used together")
@@ -96,7 +96,7 @@ class KeyValue(KeyValues):
 
     @endpoint("HEAD", "key/{key}")
     def head_key(self, request: Request) -> Response:
-        """Whether a key has a value: 200 or 404."""
+        """Whether a key has a value: 200 or 404. It is not read, so nothing is said of its size."""
         if not self.exists(request.path["key"]):
             raise _missing(request.path["key"])
         return _bytes(b"")

@@ -110,7 +110,7 @@ class App:
         extra = self._cors.headers(scope, response.headers)
         try:
             if isinstance(response.body, bytes):
-                await send(start_of(response, extra))
+                await send(start_of(response, extra, head=head))
                 await send(
                     {"type": "http.response.body", "body": b"" if head or response.status in NO_BODY else response.body}
                 )

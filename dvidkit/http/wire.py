@@ -214,13 +214,17 @@ class _Begun:
                 return message
 
 
-def start_of(response: Response, extra: Headers) -> Message:
-    """What begins an answer whose body is bytes."""
+def start_of(response: Response, extra: Headers, *, head: bool) -> Message:
+    """What begins an answer whose body is bytes.
+
+    To ``HEAD`` an empty body has no length: an endpoint that does not read what ``GET`` would send leaves it so.
+    """
     status, body = response.status, response.body
     headers = [*extra]
     if status not in NO_BODY:
         assert isinstance(body, bytes)
-        headers.append(_length(len(body)))
+        if body or not head:
+            headers.append(_length(len(body)))
         if response.media_type:
             headers.append(_header("content-type", response.media_type))
     if response.headers:

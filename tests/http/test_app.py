@@ -120,6 +120,19 @@ def test_head_is_get_without_the_body(service: Any) -> None:
     assert service("HEAD", f"{service.node}/t/stream").content == b""
 
 
+def test_a_head_that_reads_nothing_says_no_length(service: Any) -> None:
+    """A length of 0 would say that the value is empty; where it is, that is not said either."""
+    service.repo.create_instance("keyvalue", "kv")
+    for key, value in (("full", b"value"), ("empty", b"")):
+        url = f"{service.node}/kv/key/{key}"
+        service("POST", url, content=value)
+        head, got = service("HEAD", url), service("GET", url)
+        assert (head.status_code, head.headers["accept-ranges"]) == (200, "bytes")
+        assert "content-length" not in head.headers
+        assert got.headers["content-length"] == str(len(value))
+    assert "content-length" not in service("HEAD", f"/api/repo/{service.uuid}").headers
+
+
 def test_options(service: Any) -> None:
     """204 without a body or a length, for any path."""
     answer = service("OPTIONS", "/api/repos")

@@ -96,6 +96,11 @@ def test_over_a_socket(live: Live, tmp_path: Path) -> None:
     assert live("POST", url, b"1") == (200, b"")
     assert live("GET", url) == (200, b"1")
     assert live("HEAD", url) == (200, b"")
+    kept = live.raw(
+        f"HEAD {url} HTTP/1.1\r\nHost: here\r\n\r\nGET {url} HTTP/1.1\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert kept.count(b"HTTP/1.1 200") == 2
+    assert kept.endswith(b"\r\n\r\n1")
     assert live("OPTIONS", url) == (204, b"")
     assert live("POST", f"{live.node}/t/streamed/s", iter([b"x" * 1000] * 50)) == (200, b"")
     assert live("POST", f"{live.node}/t/value/c", iter([b"x", b"y"])) == (200, b"")
