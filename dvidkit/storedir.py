@@ -96,13 +96,14 @@ def _entries(text: str) -> Mapping[str, object]:
     """The entries of a marker. As we write them, each has a line, and a value that is the same in JSON.
 
     Raises:
-        ValueError: it is not TOML.
+        ValueError: it is not TOML, or has an entry twice.
     """
     lines = [line.partition("=") for line in text.splitlines() if not line.startswith("#")]
     try:
-        return {name.strip(): msgspec.json.decode(value) for name, _, value in lines}
+        found = {name.strip(): msgspec.json.decode(value) for name, _, value in lines}
     except msgspec.DecodeError:
         return tomllib.loads(text)
+    return found if len(found) == len(lines) else tomllib.loads(text)
 
 
 _Entry = TypeVar("_Entry", int, str, bool)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from dvidkit.cli.remote import Refused, Server, segment
 from dvidkit.cli.stores import is_url, opened_kernel, usable
@@ -52,8 +51,8 @@ class ServedInstance:
         try:
             return self._server.send("GET", self._key(key))[0]
         except Refused as refused:
-            if refused.status == 404:
-                return None
+            if refused.status == 404 and "Key " in str(refused):
+                return None  # and not a URL that the server does not have
             raise
 
     def put(self, key: str, value: bytes) -> None:
@@ -69,7 +68,7 @@ class ServedInstance:
         return [str(key) for key in self._server.json("GET", f"{self._path}/keys")]
 
     def _key(self, key: str) -> str:
-        return f"{self._path}/key/{quote(key, safe='')}"
+        return f"{self._path}/key/{segment(key)}"
 
     # --- images ------------------------------------------------------------------------------------------------------
 

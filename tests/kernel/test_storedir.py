@@ -196,6 +196,15 @@ class TestForeign:
         assert (made / DATA / "rows").exists()
         assert (made / MARKER).read_bytes() == text
 
+    @pytest.mark.parametrize("doubled", ["engine", "uuid", "ready"])
+    def test_an_entry_that_is_there_twice(self, made: Path, doubled: str) -> None:
+        """Neither of the two is taken."""
+        text = (made / MARKER).read_text("utf-8")
+        (line,) = (line for line in text.splitlines() if line.startswith(doubled))
+        (made / MARKER).write_text(f"{text}{line}\n", "utf-8")
+        with pytest.raises(StoreMismatch, match="cannot be read"):
+            read_marker(made)
+
     def test_marker_written_otherwise(self, made: Path) -> None:
         """A marker is TOML: spaces, quotes and comments do not matter."""
         plain = read_marker(made)

@@ -207,7 +207,7 @@ def page() -> Iterator[str]:
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(404 if "/key/" in self.path else 200)
             self.end_headers()
             self.wfile.write(b"<html>")
 
@@ -225,6 +225,7 @@ def page() -> Iterator[str]:
 def test_no_server_and_another_one(page: str) -> None:
     """One line that names the address."""
     assert "is no server of DVID's API" in Command(page).fails("repos", "list")
+    assert "<html>" in Command(page).fails("get", page, ":master", "notes", "a")
     assert "no answer from http://127.0.0.1:1" in Command("http://127.0.0.1:1").fails("repos", "list")
     assert "no answer from http://" in Command("http://").fails("repos", "list")
     assert "no answer from http://[x" in Command("http://[x").fails("repos", "list")
