@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dvidkit_conformance.case import Refused
+from dvidkit_conformance.agreement import agree
 from dvidkit_keyvalue.conformance import KeyValueCase
 from dvidkit_keyvalue.keys import KEY, decode_key, encode_key, longest_key
 from hypothesis import given
 from hypothesis import strategies as st
 
 import dvidkit
-from dvidkit import envelope, errors
+from dvidkit import envelope
 from dvidkit.errors import (
     BadConfig,
     BadKey,
@@ -403,14 +403,6 @@ def test_changes_are_logged(kernel: Kernel, repo: Repo) -> None:
 # --- against the model ------------------------------------------------------------------------------------------------
 
 
-def answer_of(model: Any, op: Any) -> Any:
-    """What the model answers, or its refusal."""
-    try:
-        return model.apply(op)
-    except Refused as refused:
-        return refused
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_programs_agree_with_the_model(kernel: Kernel, seed: int) -> None:
     """Random operations on branches and merges, refused ones among them: every version is what the model says."""
@@ -419,26 +411,15 @@ def test_programs_agree_with_the_model(kernel: Kernel, seed: int) -> None:
     repo = kernel.repos.create("r")
     repo.create_instance(case.typename, "x", **settings)
 
-    def run(view: Any, model: Any, steps: int) -> None:
-        for _ in range(steps):
-            op = case.op(rng) if rng.random() < 0.8 else case.refused(rng) or case.op(rng)
-            wanted = answer_of(model, op)
-            if isinstance(wanted, Refused):
-                with pytest.raises(getattr(errors, wanted.error)):
-                    case.apply(view, op)
-            else:
-                assert case.apply(view, op) == wanted
-            assert case.observe(view) == model.observe()
-
     base = case.model(settings)
-    run(repo.root["x"], base, 15)
+    agree(case, repo.root["x"], base, rng, 15)
     if not repo.instance("x").versioned:
         return
     repo.root.commit()
     left, right = repo.root.new_version(), repo.root.make_branch("right")
     models = base.fork(), base.fork()
-    run(left["x"], models[0], 10)
-    run(right["x"], models[1], 10 * (seed % 2))
+    agree(case, left["x"], models[0], rng, 10)
+    agree(case, right["x"], models[1], rng, 10 * (seed % 2))
     assert case.observe(repo.root["x"]) == base.observe()
     left.commit()
     right.commit()
@@ -449,4 +430,4 @@ def test_programs_agree_with_the_model(kernel: Kernel, seed: int) -> None:
             case.observe(view)
     else:
         assert case.observe(view) == merged.observe()
-        run(view, merged, 10)
+        agree(case, view, merged, rng, 10)

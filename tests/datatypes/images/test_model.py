@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
-from dvidkit_conformance.case import Refused
+from dvidkit_conformance.agreement import agree
 from dvidkit_images import conformance
 from dvidkit_images.conformance import CASES
 from dvidkit_images.kinds import DATATYPES
 
-from dvidkit import errors
-from dvidkit.errors import (
-    VersionConflict,
-)
+from dvidkit.errors import VersionConflict
 from dvidkit.kernel import Kernel
-
-
-def answer_of(model: Any, op: Any) -> Any:
-    """What the model answers, or its refusal."""
-    try:
-        return model.apply(op)
-    except Refused as refused:
-        return refused
-
-
-def run(case: Any, view: Any, model: Any, rng: random.Random, steps: int) -> None:
-    """Random operations on the view and the model, refused ones among them."""
-    for _ in range(steps):
-        op = case.op(rng) if rng.random() < 0.85 else case.refused(rng)
-        wanted = answer_of(model, op)
-        if isinstance(wanted, Refused):
-            with pytest.raises(getattr(errors, wanted.error)):
-                case.apply(view, op)
-        else:
-            assert case.apply(view, op) == wanted
-    assert case.observe(view) == model.observe()
-    for stored, recomputed in case.recompute(view).values():
-        assert stored == recomputed
 
 
 @pytest.mark.parametrize("typename", sorted(CASES))
@@ -51,15 +24,15 @@ def test_programs_agree_with_the_model(kernel: Kernel, typename: str, seed: int)
     repo.create_instance(typename, "x", **chosen)
     base = case.model(chosen)
     for _ in range(3):
-        run(case, repo.root["x"], base, rng, 4)
+        agree(case, repo.root["x"], base, rng, 4)
     if not repo.instance("x").versioned:
         return
     repo.root.commit()
     for attempt in range(3):
         left, right = repo.root.make_branch(f"left{attempt}"), repo.root.make_branch(f"right{attempt}")
         models = base.fork(), base.fork()
-        run(case, left["x"], models[0], rng, 2)
-        run(case, right["x"], models[1], rng, attempt)
+        agree(case, left["x"], models[0], rng, 2)
+        agree(case, right["x"], models[1], rng, attempt)
         left.commit()
         right.commit()
         view = repo.merge([left, right])["x"]
@@ -68,7 +41,7 @@ def test_programs_agree_with_the_model(kernel: Kernel, typename: str, seed: int)
             with pytest.raises(VersionConflict):
                 case.observe(view)
         else:
-            run(case, view, merged, rng, 3)
+            agree(case, view, merged, rng, 3)
     assert case.observe(repo.root["x"]) == base.observe()
 
 
