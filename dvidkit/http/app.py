@@ -99,7 +99,7 @@ class App:
                     response = route.handler(_plain(scope, parameters))
                 elif route.plain:
                     response = route.handler(target[0].at(target[1]), _plain(scope, parameters))
-                elif route.brief and not scope["query_string"]:
+                elif route.brief and target is not None and not scope["query_string"]:
                     response = await self._call_brief(route, target, _plain(scope, parameters))
                 else:
                     response = await self._answer(route, parameters, target, scope, receive)

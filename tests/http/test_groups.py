@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 
 from dvidkit.endpoints import Request, Response, endpoint
@@ -77,6 +80,29 @@ def test_a_group_is_part_of_the_service() -> None:
         assert "201" in paths["/hello/{name}"]["post"]["responses"]
         assert "/hi/{name}" not in paths
         app.pool.close()
+
+
+class Pondering(Api):
+    """A group whose row says what only rows of datatypes can say."""
+
+    @endpoint("GET", "ponder/{what}", heavy=True, brief="is_brief")
+    def ponder(self, request: Request) -> Response:
+        """Which thread ponders it."""
+        return Response(f"{request.path['what']} in {threading.current_thread().name}".encode())
+
+
+def test_heavy_rows_of_a_group_have_a_thread() -> None:
+    """Whether something is brief is asked of data instances alone."""
+
+    async def answer() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await client.get("/ponder/why")
+
+    with Kernel(StoreConfig("memory", ""), plugins=plugins(one=Offering(Pondering))) as kernel:
+        app = create_app(kernel)
+        found = asyncio.run(answer())
+        app.pool.close()
+    assert (found.status_code, found.text[:19]) == (200, "why in dvidkit-http")
 
 
 @pytest.mark.parametrize(
