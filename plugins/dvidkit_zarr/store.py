@@ -89,8 +89,14 @@ class DvidStore(Store):
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """See ``zarr.abc.store.Store``."""
-        await self._opened()
-        value = await asyncio.to_thread(self._view.get, key_of(key))
+        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """``get`` without an event loop, as newer releases of zarr call it."""
+        self._is_open = True
+        value = self._view.get(key_of(key))
         if value is None:
             return None
         begin, end = _bounds(byte_range, len(value))
@@ -104,7 +110,7 @@ class DvidStore(Store):
 
     async def exists(self, key: str) -> bool:
         """See ``zarr.abc.store.Store``."""
-        await self._opened()
+        self._is_open = True
         return await asyncio.to_thread(self._view.exists, key_of(key))
 
     async def list(self) -> AsyncIterator[str]:
@@ -124,7 +130,7 @@ class DvidStore(Store):
             yield name
 
     async def _paths(self, prefix: str) -> Sequence[str]:
-        await self._opened()
+        self._is_open = True
         keys = await asyncio.to_thread(self._view.key_range, *(range_of(prefix) or (None, None)))
         return [path_of(key) for key in keys]
 
@@ -132,29 +138,33 @@ class DvidStore(Store):
 
     async def set(self, key: str, value: Buffer) -> None:
         """See ``zarr.abc.store.Store``. Durable when it returns."""
-        await self._writable()
+        await asyncio.to_thread(self.set_sync, key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """``set`` without an event loop."""
+        self._writable()
         if not isinstance(value, Buffer):
             raise TypeError(f"set takes a Buffer, not {type(value).__name__}")
-        await asyncio.to_thread(self._view.put, key_of(key), value.to_bytes())
+        self._view.put(key_of(key), value.to_bytes())
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """See ``zarr.abc.store.Store``. Of two that come at once both may write."""
-        await self._writable()
+        self._writable()
         if not await self.exists(key):
             await self.set(key, value)
 
     async def delete(self, key: str) -> None:
         """See ``zarr.abc.store.Store``."""
-        await self._writable()
-        await asyncio.to_thread(self._view.delete, key_of(key))
+        await asyncio.to_thread(self.delete_sync, key)
 
-    async def _writable(self) -> None:
+    def delete_sync(self, key: str) -> None:
+        """``delete`` without an event loop."""
+        self._writable()
+        self._view.delete(key_of(key))
+
+    def _writable(self) -> None:
         self._check_writable()
-        await self._opened()
-
-    async def _opened(self) -> None:
-        if not self._is_open:
-            await self._open()
+        self._is_open = True
 
 
 def _bounds(request: ByteRequest | None, size: int) -> tuple[int, int]:

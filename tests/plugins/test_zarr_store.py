@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 from dvidkit_keyvalue.paths import SLASH, key_of
 from dvidkit_zarr.store import DvidStore
+from zarr.abc.store import RangeByteRequest
 from zarr.core.buffer import Buffer, cpu
 from zarr.testing.store import StoreTests
 
@@ -101,3 +102,27 @@ def test_what_is_no_store(repo: Repo) -> None:
     with pytest.raises(BadKey):
         key_of("a%2Fb")
     assert DvidStore(repo.root, "kv") != DvidStore(repo.root, "kv", read_only=True)
+
+
+def test_without_an_event_loop(repo: Repo) -> None:
+    """Newer releases of zarr read and write so: what is set is got, a part too; what is committed takes nothing."""
+    store, buffer = DvidStore(repo.root, "kv"), cpu.Buffer.from_bytes(b"0123")
+    assert store.get_sync("a/b") is None
+    store.set_sync("a/b", buffer)
+    whole, part = store.get_sync("a/b"), store.get_sync("a/b", byte_range=RangeByteRequest(1, 3))
+    assert whole is not None
+    assert part is not None
+    assert (whole.to_bytes(), part.to_bytes()) == (b"0123", b"12")
+    assert repo.root["kv"].keys() == [key_of("a/b")]
+    with pytest.raises(TypeError, match="Buffer"):
+        store.set_sync("c", b"0123")  # type: ignore[arg-type]
+    repo.root.commit()
+    fixed = DvidStore(repo.root, "kv")
+    for change in (lambda: fixed.set_sync("a/b", buffer), lambda: fixed.delete_sync("a/b")):
+        with pytest.raises(ValueError, match="read-only"):
+            change()
+    child = DvidStore(repo.root.new_version(), "kv")
+    child.delete_sync("a/b")
+    child.delete_sync("never there")
+    assert child.get_sync("a/b") is None
+    assert fixed.get_sync("a/b") is not None
