@@ -16,7 +16,7 @@ import msgspec
 from dvidkit.deferred import deferred
 from dvidkit.errors import InvalidInputError, LimitError, OutOfBounds
 from dvidkit.resolve import Conflict
-from dvidkit_images.boxes import MOST_BLOCKS, Triple, in_int32
+from dvidkit_images.boxes import MOST_BLOCKS, Triple
 from dvidkit_images.codec import Decoder
 from dvidkit_images.keys import block_tkey
 from dvidkit_images.reading import conflict_error, decoded
@@ -36,6 +36,7 @@ _MOST_PIXELS: Final = 1 << 24
 """Pixels of a slice: each takes about a microsecond."""
 _FARTHEST: Final = 1e100
 """In any units that is too far, and it can still be reckoned with."""
+_INT32: Final = 1 << 31
 _NUMBERS: Final = 1 << 62
 _CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
@@ -132,8 +133,9 @@ def _check(view: Images, plane: _Plane) -> None:
     pixels = plane.rows * plane.columns
     _limit(plane, "request pixels", _MOST_PIXELS, pixels)
     _limit(plane, "request bytes", view.budget, pixels * view.voxel.size)
-    corners = plane.corners()
-    if not (in_int32(math.floor(corners.min())) and in_int32(math.ceil(corners.max()))):
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners = plane.corners()
+    if not (corners.min() >= -_INT32 and corners.max() <= _INT32 - 1):
         raise OutOfBounds("the slice reaches outside 32-bit coordinates")
     if plane.most_blocks(view.block_zyx) > MOST_BLOCKS:
         for blocks in accumulate(plane.blocks(view.block_zyx)):

@@ -16,6 +16,7 @@ from PIL import Image
 from dvidkit.errors import (
     InvalidInputError,
     LimitError,
+    OutOfBounds,
     UnsupportedError,
 )
 from dvidkit.repo import Repo
@@ -257,6 +258,20 @@ def test_slices_to_beyond_all_numbers_are_refused(gray: Any, far: str, step: str
     """Their lengths overflow."""
     with pytest.raises(InvalidInputError):
         call(gray, "GET", f"arb/-{far.strip('-')}_0_0/{far}_0_{far}/0_1_0/{step}")
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_slices_of_voxels_of_any_size(gray: Any, size: float) -> None:
+    """With the smallest each place is beyond all numbers; with the largest everything is one voxel."""
+    gray.set_resolution((size, size, size))
+    slice_ = "arb/-1e90_0_0/1e90_0_1e90/0_1_0/1e89"
+    if size < 1:
+        with pytest.raises(OutOfBounds):
+            call(gray, "GET", slice_)
+    else:
+        found = np.asarray(picture(call(gray, "GET", slice_)))
+        assert found.shape == (11, 23)
+        assert (found == volume()[0, 0, 0]).all()
 
 
 def test_pixels_that_are_too_many_to_be_counted_are_refused(gray: Any) -> None:
