@@ -126,7 +126,7 @@ class RecoversOnce(CrashFault):
         def load(self, path: Path) -> None:
             super().load(path)
             path.unlink(missing_ok=True)
-            time.sleep(0.005)
+            time.sleep(0.03)
             replace(path, self.rows)
 
 
