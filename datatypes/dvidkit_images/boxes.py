@@ -107,18 +107,14 @@ class Box(msgspec.Struct, frozen=True):
         """
         size = math.prod(self.shape_zyx) * voxel_size
         if size > budget:
-            raise self._too_large("request bytes", budget, size)
+            raise too_large(self._described, "request bytes", budget, size)
         blocks = self.blocks(block_zyx)
         if blocks > MOST_BLOCKS:
-            raise self._too_large("request blocks", MOST_BLOCKS, blocks)
+            raise too_large(self._described, "request blocks", MOST_BLOCKS, blocks)
 
-    def _too_large(self, what: str, limit: int, got: int) -> LimitError:
-        return LimitError(
-            f"a box of shape {self.shape_zyx} (z, y, x) is too large: {got} {what}, at most {limit}",
-            what=what,
-            limit=limit,
-            got=got,
-        )
+    @property
+    def _described(self) -> str:
+        return f"a box of shape {self.shape_zyx} (z, y, x)"
 
     def patches(self, block_zyx: Triple) -> Iterator[Patch]:
         """Its patches on blocks of this shape, in the order of their keys."""
@@ -154,6 +150,11 @@ def _spans(begin: int, side: int, step: int) -> list[_Span]:
             )
         )
     return spans
+
+
+def too_large(subject: str, what: str, limit: int, got: int) -> LimitError:
+    """The error for what asks for more than one request may."""
+    return LimitError(f"{subject} is too large: {got} {what}, at most {limit}", what=what, limit=limit, got=got)
 
 
 def in_int32(value: int) -> bool:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from dvidkit.deferred import deferred
-from dvidkit.errors import InvalidInputError, LimitError, OutOfBounds
+from dvidkit.errors import InvalidInputError, OutOfBounds
 from dvidkit.resolve import Conflict
-from dvidkit_images.boxes import MOST_BLOCKS, Triple
+from dvidkit_images.boxes import MOST_BLOCKS, Triple, in_int32, too_large
 from dvidkit_images.codec import Decoder
 from dvidkit_images.keys import block_tkey
 from dvidkit_images.reading import conflict_error, decoded
@@ -36,7 +36,6 @@ _MOST_PIXELS: Final = 1 << 24
 """Pixels of a slice: each takes about a microsecond."""
 _FARTHEST: Final = 1e100
 """In any units that is too far, and it can still be reckoned with."""
-_INT32: Final = 1 << 31
 _NUMBERS: Final = 1 << 62
 _CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
@@ -135,7 +134,7 @@ def _check(view: Images, plane: _Plane) -> None:
     _limit(plane, "request bytes", view.budget, pixels * view.voxel.size)
     with np.errstate(over="ignore", invalid="ignore"):
         corners = plane.corners()
-    if not (corners.min() >= -_INT32 and corners.max() <= _INT32 - 1):
+    if not (in_int32(corners.min()) and in_int32(np.ceil(corners.max()))):
         raise OutOfBounds("the slice reaches outside 32-bit coordinates")
     if plane.most_blocks(view.block_zyx) > MOST_BLOCKS:
         for blocks in accumulate(plane.blocks(view.block_zyx)):
@@ -144,12 +143,7 @@ def _check(view: Images, plane: _Plane) -> None:
 
 def _limit(plane: _Plane, what: str, limit: int, got: int) -> None:
     if got > limit:
-        raise LimitError(
-            f"a slice of {plane.rows} x {plane.columns} pixels is too large: {got} {what}, at most {limit}",
-            what=what,
-            limit=limit,
-            got=got,
-        )
+        raise too_large(f"a slice of {plane.rows} x {plane.columns} pixels", what, limit, got)
 
 
 def _sample(view: Images, snapshot: StoreSnapshot, places: Array) -> Array:

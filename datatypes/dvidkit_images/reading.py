@@ -77,18 +77,23 @@ def read_box(view: Images, box: Box, conflicts: list[Conflict], into: Array | No
 def read_block(view: Images, box: Box) -> bytes | None:
     """The voxels of a box that is one whole block, in the order z, y, x, copied but once.
 
-    ``None`` if it is not one, or the block was never written or is in conflict.
+    ``None`` if it is not one, or the block is in conflict.
 
     Raises:
         CorruptData: it does not decode.
     """
-    (z, y, x), sides = box.offset_zyx, view.block_zyx
-    depth, height, width = sides
-    if box.shape_zyx != sides or z % depth or y % height or x % width:
+    codec = view.codec
+    if box.shape_zyx != codec.shape_zyx or not box.aligned(codec.shape_zyx):
         return None
+    (z, y, x), (depth, height, width) = box.offset_zyx, codec.shape_zyx
     tkey = block_tkey((z // depth, y // height, x // width))
-    with view.store.lent(view.ctx, [tkey], conflicts=[]) as (stored,):
-        return None if stored is None else decoded(Decoder(view.codec), tkey, stored).tobytes()
+    conflicts: list[Conflict] = []
+    with view.store.lent(view.ctx, [tkey], conflicts=conflicts) as (stored,):
+        if conflicts:
+            return None
+        if stored is None:
+            return np.full(codec.shape_zyx, codec.background).tobytes()
+        return decoded(Decoder(codec), tkey, stored).tobytes()
 
 
 def is_read_alone(codec: BlockCodec, box: Box) -> bool:
